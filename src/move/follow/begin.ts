@@ -3,7 +3,7 @@ import { assertPortFree } from "../../homeserver/database/follow/standby-port.ts
 import { changePort } from "../../homeserver/database/follow/set-up-standby.ts";
 import { assertStartable, isComplete } from "../../homeserver/database/follow/standby-server.ts";
 import { FOLLOW_ROLE, type Road, slotNameOf } from "../../homeserver/database/follow/record.ts";
-import { needsRestartFor } from "../../homeserver/database/follow/roads.ts";
+import { judgeRoads, needsRestartFor } from "../../homeserver/database/follow/roads.ts";
 import { serverPrograms } from "../../homeserver/database/follow/server-programs.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
 import type { MediaCount } from "../../homeserver/media/pack/existing.ts";
@@ -194,8 +194,11 @@ async function targetFacts(
 }
 
 /** A database for logical replication is named on purpose; otherwise a standby, which needs less on the old host. */
-const chooseRoad = ({ road, logical }: FollowOrder, { roads }: FollowAnswers["facts"]): Road =>
-  road ?? (logical || (roads.standby.length > 0 && roads.logical.length === 0) ? "logical" : "standby");
+function chooseRoad({ road, logical }: FollowOrder, { roads, source }: FollowAnswers["facts"]): Road {
+  // That no database is named is no reason against it: `choosePlace` asks for it.
+  const fits = judgeRoads(source, undefined).logical.reasons.length === 0;
+  return road ?? (logical || (roads.standby.length > 0 && fits) ? "logical" : "standby");
+}
 
 /** The old host refuses as well: this is said before anybody is asked, and by a dry run. Throws `follow-impossible`. */
 function assertPossible(road: Road, { roads }: FollowAnswers["facts"]): void {
@@ -354,6 +357,7 @@ const preparedFields = (prepared: FollowAnswers["prepared"]) => ({
   ...(prepared.masDatabase === null ? {} : { masDatabase: prepared.masDatabase }),
   ...(prepared.publication === null ? {} : { publication: prepared.publication }),
   synapseRole: prepared.synapseRole,
+  ...(prepared.stateRole === null ? {} : { stateRole: prepared.stateRole }),
   role: prepared.role,
   slot: prepared.slot,
   systemIdentifier: prepared.systemIdentifier,

@@ -39,7 +39,7 @@ export async function copyStandby(
   const tunnel = await openTunnel(state, order.configDir, standbyAccount(server, system.machine), system);
   try {
     const old = oldDatabase(state, order.configDir);
-    const { synapseRole } = state.old;
+    const logins = loginsOf(state);
     // Before anything is made here: it says best why the old server does not answer.
     await (await connectToOld(state, order.configDir, system)).close();
     await fill(state, order, server, system, progress);
@@ -48,20 +48,14 @@ export async function copyStandby(
       oldForServer: oldServerForServer(state),
       slot: state.old.slot,
       systemIdentifier: state.old.systemIdentifier,
-      logins:
-        synapseRole === undefined
-          ? []
-          : [state.old.database, state.old.stateDatabase]
-              .filter((one) => one !== undefined)
-              .map((database) => ({
-                database,
-                role: synapseRole,
-                hasAccount: system.machine.account(synapseRole) !== undefined,
-              })),
+      logins: logins.map((one) => ({
+        ...one,
+        hasAccount: system.machine.account(one.role) !== undefined,
+      })),
     };
     const settings = await setUpStandby(source, server, system);
     await startStandby(server, system);
-    const findings = [...settings, ...(await standbyFindings(server, old, synapseRole, system))];
+    const findings = [...settings, ...(await standbyFindings(server, old, rolesOf(logins), system))];
     // Last: what a connection that broke has kept from being seen is looked at by the next run.
     const following: FollowState = { ...state, stage: "following" };
     await writeFollowState(order.configDir, following, system.files);
@@ -71,6 +65,19 @@ export async function copyStandby(
     await tunnel.close();
   }
 }
+
+/** As whom Synapse logs in to each of its databases. */
+function loginsOf({ old }: FollowState): { database: string; role: string }[] {
+  const { synapseRole, database, stateDatabase, stateRole = synapseRole } = old;
+  return [
+    ...(synapseRole === undefined ? [] : [{ database, role: synapseRole }]),
+    ...(stateDatabase === undefined || stateRole === undefined
+      ? []
+      : [{ database: stateDatabase, role: stateRole }]),
+  ];
+}
+
+const rolesOf = (logins: readonly { role: string }[]) => [...new Set(logins.map(({ role }) => role))];
 
 /** Fills the data folder, unless an earlier run did and only did not come to start it. */
 async function fill(

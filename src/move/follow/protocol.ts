@@ -79,6 +79,8 @@ const ANSWERS = {
     masDatabase: z.string().nullable(),
     /** The role as which Synapse logs in, and PostgreSQL's administrator there. */
     synapseRole: z.string(),
+    /** The same for the state database; null where there is none. */
+    stateRole: z.string().nullable().default(null),
     administrator: z.string(),
     systemIdentifier: z.string(),
     serverVersion: z.number(),

@@ -1,5 +1,6 @@
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import { formatBytes, formatCountOf } from "../../report/units.ts";
+import { describeCopy } from "./logical/choose.ts";
 import { followedDetails, liveState, mediaDetails } from "./live-text.ts";
 import type { MediaRecord } from "./media/record.ts";
 import type { FollowResult } from "./run.ts";
@@ -99,7 +100,8 @@ function mediaLines(media: MediaRecord | undefined, isFollowed: boolean): string
 }
 
 function placeLines({ here }: FollowState): string[] {
-  if (here.kind !== "standby") return [`subscription ${here.subscription}`];
+  if (here.kind !== "standby")
+    return [`on this host: ${describeCopy(here)}, subscription ${here.subscription}`];
   const name = here.cluster ? `cluster ${here.cluster.major}/${here.cluster.name}, ` : "";
   return [`on this host: PostgreSQL ${name}data in ${here.data}, port ${here.port}`];
 }

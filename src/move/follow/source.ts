@@ -149,6 +149,7 @@ async function prepareHere(
     stateDatabase: facts.stateDatabase,
     masDatabase: facts.masDatabase,
     synapseRole: await roleOf(databases.main, system),
+    stateRole: databases.state === undefined ? null : await roleOf(databases.state, system),
     administrator: facts.administrator.name,
     systemIdentifier: facts.systemIdentifier,
     serverVersion: facts.version,

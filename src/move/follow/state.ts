@@ -69,6 +69,8 @@ const stateSchema = z.object({
     masDatabase: z.string().optional(),
     /** Synapse's own role, which has to be able to log in here after the cut-over. */
     synapseRole: z.string().optional(),
+    /** The same for the state database, where there is one. */
+    stateRole: z.string().optional(),
     /** The role of synlift; its password is in the password file. */
     role: z.string(),
     /** Null where that PostgreSQL cannot limit what a slot holds back. */

@@ -119,7 +119,10 @@ const cutOver = ({ stage }: FollowState): Finding => ({
     stage === "done"
       ? "the copy was cut over: it is the new server's database"
       : "the copy was promoted, and the cut-over is not complete",
-  hint: stage === "done" ? "go on with synlift open" : "run synlift pull --followed again",
+  hint:
+    stage === "done"
+      ? "go on with synlift open; once that has opened it, synlift follow stop takes away what is left on the old host"
+      : "run synlift pull --followed again",
 });
 
 const nobody = ({ old }: FollowState): Finding => ({

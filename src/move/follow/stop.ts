@@ -1,6 +1,11 @@
 import { MigrationError } from "../../errors.ts";
 import { endCopies } from "../../homeserver/database/follow/base-backup.ts";
-import { lookAtData, removeStandby, stopStandby } from "../../homeserver/database/follow/standby-server.ts";
+import {
+  lookAtData,
+  removalCommand,
+  removeStandby,
+  stopStandby,
+} from "../../homeserver/database/follow/standby-server.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes, formatCountOf } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -170,7 +175,7 @@ function describeStop(
       ? `leave ${old.address} as it is: role ${old.role}, replication slot ${old.slot ?? "(none)"} and settings stay there`
       : `take away on ${old.address} what was made for the copy: role ${old.role}, replication slot ${old.slot ?? "(none)"}, settings`,
     isKept
-      ? `keep ${place} on this host: it was ${here.kind === "standby" ? "promoted" : "detached"}, and synlift removes no database that was cut over`
+      ? `keep ${place} on this host: it was ${here.kind === "standby" ? "promoted" : "detached"}, and synlift removes no database that was cut over${here.kind === "standby" ? `; if nothing of it is needed, as after a rollback: ${removalCommand(here)}` : ""}`
       : here.kind === "logical"
         ? `end the subscription ${here.subscription} on this host and delete all tables in ${place}; the database itself, its role and its password stay`
         : `delete the copy on this host: ${place}`,

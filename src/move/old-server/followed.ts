@@ -2,7 +2,7 @@ import { MigrationError, tryRead } from "../../errors.ts";
 import { connectRecorded } from "../../homeserver/database/follow/administrator.ts";
 import { slotState, type SlotState } from "../../homeserver/database/follow/logical/slot.ts";
 import { FollowRecord } from "../../homeserver/database/follow/record.ts";
-import { describeFollowUndo, undoFollow } from "../../homeserver/database/follow/undo.ts";
+import { describeFollowUndos, undoFollow } from "../../homeserver/database/follow/undo.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -21,7 +21,7 @@ export async function readFollowed(
 
 /** What undoing it does, a line each, in this order. */
 export const followUndoLines = (record: FollowRecord): string[] =>
-  record.activeChanges.toReversed().map(describeFollowUndo);
+  describeFollowUndos(record.activeChanges.toReversed());
 
 export interface UnfollowResult {
   /** What the person still has to do, a line each. */

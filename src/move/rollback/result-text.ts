@@ -40,7 +40,7 @@ export function describeRollback(result: RollbackResult): string[] {
     ...left,
     ...describeServerState(result),
     result.sentDirectly
-      ? "the server restored on the new host must not be opened; to move after all, drop the database there and run the same restore again"
+      ? "the server restored on the new host must not be opened; to move after all, drop the database there and run the same restore again; a copy that had followed and was cut over cannot follow any more: synlift follow stop there, then begin with synlift follow"
       : `the bundle in ${result.folder} is no longer sealed; to move after all, run the export again, into this folder or a new one`,
   ];
 }

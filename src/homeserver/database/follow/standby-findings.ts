@@ -27,7 +27,7 @@ const TUNED = [
 export async function standbyFindings(
   server: StandbyServer,
   old: PostgresAddress,
-  synapseRole: string | undefined,
+  synapseRoles: readonly string[],
   { postgres, machine }: Pick<System, "postgres" | "machine">,
 ): Promise<Finding[]> {
   const here = await postgres.connect(standbyDatabase(server, "postgres", machine));
@@ -36,7 +36,7 @@ export async function standbyFindings(
     try {
       return [
         ...(await collationFindings(here)),
-        ...(synapseRole === undefined ? [] : await loginFindings(synapseRole, here)),
+        ...(await loginFindings(synapseRoles, here)),
         ...(await tuningFindings(server, here, there)),
       ];
     } finally {
@@ -72,8 +72,14 @@ async function collationFindings(here: PostgresSession): Promise<Finding[]> {
   ];
 }
 
+async function loginFindings(roles: readonly string[], here: PostgresSession): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for (const role of roles) found.push(...(await loginFindingsOf(role, here)));
+  return found;
+}
+
 /** Of the password only its form is read. */
-async function loginFindings(role: string, here: PostgresSession): Promise<Finding[]> {
+async function loginFindingsOf(role: string, here: PostgresSession): Promise<Finding[]> {
   const [found] = await here.all<{ form: string | null; canLogin: boolean }>(`
     SELECT CASE WHEN rolpassword LIKE 'md5%' THEN 'md5' WHEN rolpassword IS NULL THEN NULL ELSE 'scram' END AS form,
       rolcanlogin AS "canLogin"

@@ -268,5 +268,5 @@ export async function assertIsCopy(
 }
 
 /** What a person would type to remove it for good. */
-const removalCommand = ({ cluster, data }: StandbyServer) =>
+export const removalCommand = ({ cluster, data }: Pick<StandbyServer, "cluster" | "data">) =>
   cluster ? `pg_dropcluster --stop ${cluster.major} ${cluster.name}` : `stop it, then rm -r ${data}`;

@@ -5,7 +5,7 @@ import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import { connectRecorded } from "./administrator.ts";
 import type { FollowChange, FollowRecord } from "./record.ts";
-import { resetIdentity } from "./logical/identities.ts";
+import { Reconnecting, resetIdentityIn } from "./logical/identities.ts";
 import { dropPublication } from "./logical/publication.ts";
 import { dropSlot } from "./logical/slot.ts";
 import { closeRole, dropFollowRole, revokeReading } from "./role.ts";
@@ -20,7 +20,7 @@ export interface FollowUndone {
 type World = Pick<System, "postgres" | "machine" | "files" | "signal">;
 
 /** A change in words, as it is undone. */
-export function describeFollowUndo(change: FollowChange): string {
+function describeFollowUndo(change: FollowChange): string {
   switch (change.kind) {
     case "setting":
       return change.before === null
@@ -38,6 +38,24 @@ export function describeFollowUndo(change: FollowChange): string {
       return `the replication slot ${change.name} is dropped`;
   }
 }
+
+/** The same for several, in this order: tables, of which there are more than a hundred, in one line for each database. */
+export function describeFollowUndos(changes: readonly FollowChange[]): string[] {
+  const lines: string[] = [];
+  for (let at = 0; at < changes.length; at += 1) {
+    const change = changes[at]!;
+    const next = changes.findIndex((other, place) => place > at && !isSameKind(change, other));
+    const count = (next === -1 ? changes.length : next) - at;
+    if (change.kind === "replica-identity" && count > 1) {
+      lines.push(`${count} tables of the database ${change.database} have their former replica identity`);
+      at += count - 1;
+    } else lines.push(describeFollowUndo(change));
+  }
+  return lines;
+}
+
+const isSameKind = (one: FollowChange, other: FollowChange) =>
+  one.kind === "replica-identity" && other.kind === one.kind && other.database === one.database;
 
 /**
  * Undoes every change that follow made to the old PostgreSQL, the latest first. One that cannot be undone does not prevent the
@@ -79,8 +97,13 @@ async function undoAll(
   const leftToDo: string[] = [];
   const failed: { change: FollowChange; cause: MigrationError }[] = [];
   let settings = 0;
+  const untold: FollowChange[] = [];
+  const tell = () => {
+    for (const line of describeFollowUndos(untold.splice(0))) progress.note(line);
+  };
   for (const change of changes) {
     system.signal.throwIfAborted();
+    if (change.kind !== "replica-identity") tell();
     const kept = failed.find((one) => mustStay(change, one.change));
     if (kept) {
       leftToDo.push(`then run the same command again: ${describeFollowUndo(change)}`);
@@ -90,7 +113,7 @@ async function undoAll(
       const left = await undoOne(change, record, { session, system, progress });
       if (change.kind === "setting") settings += 1;
       await written(change);
-      if (left === undefined) progress.note(describeFollowUndo(change));
+      if (left === undefined) untold.push(change);
       else leftToDo.push(left);
     } catch (error) {
       if (!(error instanceof MigrationError) || error.code === "disk-full") throw error;
@@ -101,6 +124,7 @@ async function undoAll(
       );
     }
   }
+  tell();
   if (settings > 0) await reload(await session.main());
   return { leftToDo, findings: findingsOf(changes, failed.length > 0) };
 }
@@ -157,8 +181,8 @@ async function undoOne(
     }
     case "replica-identity":
       if (await session.of(change.database)) {
-        const connect = () => connectRecorded(record.administrator, change.database, system);
-        await resetIdentity(change, { connect, machine: system.machine, progress, signal: system.signal });
+        const { machine, signal } = system;
+        await resetIdentityIn(session.writing(change.database), change, { machine, progress, signal });
       }
       return undefined;
   }
@@ -196,6 +220,7 @@ class Sessions {
   readonly #record: FollowRecord;
   readonly #system: World;
   readonly #open = new Map<string, PostgresSession>();
+  readonly #writing = new Map<string, Reconnecting>();
 
   constructor(record: FollowRecord, system: World) {
     this.#record = record;
@@ -222,6 +247,15 @@ class Sessions {
     return exists ? this.#opened(database, database) : undefined;
   }
 
+  /** For statements that may be refused and tried again. */
+  writing(database: string): Reconnecting {
+    const known = this.#writing.get(database);
+    if (known) return known;
+    const made = new Reconnecting(() => connectRecorded(this.#record.administrator, database, this.#system));
+    this.#writing.set(database, made);
+    return made;
+  }
+
   async #opened(key: string, database: string | undefined): Promise<PostgresSession> {
     const known = this.#open.get(key);
     if (known) return known;
@@ -237,6 +271,6 @@ class Sessions {
   }
 
   async close(): Promise<void> {
-    for (const session of this.#open.values()) await session.close();
+    for (const session of [...this.#open.values(), ...this.#writing.values()]) await session.close();
   }
 }

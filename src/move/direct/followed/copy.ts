@@ -27,15 +27,28 @@ export async function copyOf(
   const asked = <T>(ask: (session: Awaited<ReturnType<typeof postgres.connect>>) => Promise<T>) =>
     postgres.connect(at("postgres")).then((session) => ask(session).finally(() => session.close()));
   const resume = () => resumeReplay(here, system);
+  if (old.stateDatabase !== undefined && !target.stateDatabase)
+    throw new MigrationError(
+      "bad-usage",
+      `--state-database: must be given, too: state groups have a database of their own, ${old.stateDatabase}, which has come along`,
+      { hint: `name it as --database, with dbname=${old.stateDatabase}, on port ${here.port}` },
+    );
   const databases = [
-    { store: "main" as const, given: target.database, oldName: old.database, option: "--database" },
+    {
+      store: "main" as const,
+      given: target.database,
+      oldName: old.database,
+      owner: old.synapseRole,
+      option: "--database",
+    },
     {
       store: "state" as const,
       given: target.stateDatabase,
       oldName: old.stateDatabase,
+      owner: old.stateRole ?? old.synapseRole,
       option: "--state-database",
     },
-  ].flatMap(({ store, given, oldName, option }) => {
+  ].flatMap(({ store, given, oldName, owner, option }) => {
     if (given?.engine !== "postgres" || oldName === undefined) return [];
     const { dbname } = given.address.parameters;
     if (dbname !== oldName)
@@ -46,7 +59,7 @@ export async function copyOf(
           hint: `name it with dbname=${oldName}, on port ${here.port}`,
         },
       );
-    return [{ store, oldName, target: given.address, administrator: at(oldName), owner: old.synapseRole }];
+    return [{ store, oldName, target: given.address, administrator: at(oldName), owner }];
   });
   return {
     ofWholeServer: true,

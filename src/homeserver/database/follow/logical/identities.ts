@@ -49,7 +49,7 @@ export async function setIdentities(
 }
 
 /** A session that is opened when it is needed, and anew after a refused statement has ended it. */
-class Reconnecting {
+export class Reconnecting {
   readonly #connect: Changing["connect"];
   #session: PostgresSession | undefined;
 
@@ -80,18 +80,23 @@ class Reconnecting {
  */
 export async function resetIdentity(change: IdentityChange, changing: Changing): Promise<void> {
   const sessions = new Reconnecting(changing.connect);
-  try {
-    const [found] = await sessions.use((session) =>
-      session.all<ReplicaIdentity & { there: boolean }>(currentIdentity(change)),
-    );
-    if (!found) return;
-    const { kind, index } = change.before;
-    const back = kind === "index" && !found.there ? DEFAULT : { kind, index };
-    if (found.kind === back.kind && found.index === back.index) return;
-    await changeIdentity({ schema: change.schema, name: change.table }, back, sessions, changing);
-  } finally {
-    await sessions.close();
-  }
+  await resetIdentityIn(sessions, change, changing).finally(() => sessions.close());
+}
+
+/** The same with sessions for several tables, which the caller closes. */
+export async function resetIdentityIn(
+  sessions: Reconnecting,
+  change: IdentityChange,
+  changing: Omit<Changing, "connect">,
+): Promise<void> {
+  const [found] = await sessions.use((session) =>
+    session.all<ReplicaIdentity & { there: boolean }>(currentIdentity(change)),
+  );
+  if (!found) return;
+  const { kind, index } = change.before;
+  const back = kind === "index" && !found.there ? DEFAULT : { kind, index };
+  if (found.kind === back.kind && found.index === back.index) return;
+  await changeIdentity({ schema: change.schema, name: change.table }, back, sessions, changing);
 }
 
 const DEFAULT: ReplicaIdentity = { kind: "default", index: null };
