@@ -4,39 +4,61 @@ import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { excludedRows, type Kept, NOTHING_KEPT } from "../scope.ts";
 import { compareMedia, type Comparison, describeDiffering } from "./compare/compare.ts";
+import type { SavedComparison } from "./compare/compared-before.ts";
 import type { HashedBefore } from "./compare/hashed-before.ts";
+import { compareSince, type ComparisonSince } from "./compare/since.ts";
 import { lossFindings } from "./losses.ts";
 import { uploadIdOf } from "./pack/join-rows.ts";
 import type { Differing, MediaSection } from "./section.ts";
 
 const SHOWN = 20;
 
+/** Uploads that were compared before, and at random are looked at again. */
+const SAMPLE = 1000;
+
+export interface MediaToVerify {
+  readonly session: QuerySession;
+  readonly store: string;
+  readonly files: Files;
+  readonly tell: (bytes: number) => void;
+  /** Uploads that were compared by hash while the old server ran: they are not read again where they have not changed since. */
+  readonly earlier?: HashedBefore | undefined;
+  /** All of them were compared then: only those that came since are, and some others at random. */
+  readonly before?: SavedComparison | undefined;
+}
+
+type ToVerify = Pick<ComparisonSince, "compared"> & Partial<ComparisonSince>;
+
+/** Compares uploads with their rows, and their hashes where those are known: all of them, or what came since they were compared. */
+export async function compareToVerify({
+  session,
+  store,
+  files,
+  tell,
+  earlier,
+  before,
+}: MediaToVerify): Promise<ToVerify> {
+  const options = { hashes: true, tell, before: earlier };
+  const since =
+    before && earlier
+      ? await compareSince({ session, store, files }, before, { ...options, sample: SAMPLE })
+      : undefined;
+  return since ?? { compared: await compareMedia(session, store, files, options) };
+}
+
 /** The gates of media: every upload that has a row has its file, of that size and, where it is known, that hash. */
 export async function verifyMedia(
   section: MediaSection,
+  toVerify: ToVerify,
   {
     session,
     store,
-    files,
-    tell,
-    earlier,
-    kept = NOTHING_KEPT,
-  }: {
-    session: QuerySession;
-    store: string;
-    files: Files;
-    tell: (bytes: number) => void;
-    /** Uploads that were compared by hash while the old server ran: they are not read again where they have not changed since. */
-    earlier?: HashedBefore | undefined;
-    kept?: Kept | undefined;
-  },
-): Promise<Finding[]> {
-  const compared = await compareMedia(session, store, files, {
-    hashes: true,
-    tell,
     before: earlier,
-  });
-  const { rows, bytes, hashed, hashedBefore } = compared;
+    kept = NOTHING_KEPT,
+  }: Pick<MediaToVerify, "session" | "store" | "before"> & { readonly kept?: Kept | undefined },
+): Promise<Finding[]> {
+  const { compared } = toVerify;
+  const { rows, bytes } = compared;
   const unreadable = new Set(section.unreadable?.flatMap((name) => uploadIdOf(name) ?? []));
   const lost = lostSince(section, compared).filter(({ mediaId }) => !unreadable.has(mediaId));
   const otherBefore = new Set(section.changed);
@@ -62,7 +84,7 @@ export async function verifyMedia(
     findings.push({
       id: "media",
       level: "ok",
-      sentence: `${formatCountOf(rows - before - unreadable.size, "upload")} in ${store}, ${formatCountOf(bytes, "byte")} by their rows; compared by hash: ${formatCount(hashed)}${hashedBefore === 0 ? "" : `, and ${formatCount(hashedBefore)} before the cut-over, unchanged since`}`,
+      sentence: `${formatCountOf(rows - before - unreadable.size, "upload")} in ${store}, ${formatCountOf(bytes, "byte")} by their rows; ${describeHashes(toVerify, earlier)}`,
     });
   }
   findings.push(...lossFindings(section));
@@ -101,4 +123,13 @@ async function remoteMediaFinding(session: QuerySession, kept: Kept): Promise<Fi
     evidence: left,
     hint: "remove the database and restore again, with synlift",
   };
+}
+
+function describeHashes(
+  { compared: { hashed, hashedBefore }, since, others = 0 }: ToVerify,
+  before: Pick<SavedComparison, "at" | "hashed"> | undefined,
+): string {
+  if (since === undefined || !before)
+    return `compared by hash: ${formatCount(hashed)}${hashedBefore === 0 ? "" : `, and ${formatCount(hashedBefore)} before the cut-over, unchanged since`}`;
+  return `${formatCount(before.hashed)} were compared by hash on ${new Date(before.at).toISOString()}, before the cut-over; now those that came since (${formatCount(since)}), and the size of ${formatCount(others)} others at random`;
 }

@@ -248,12 +248,15 @@ function handlersFor(
       const restore = databases.find((one) => artifactOf(one) === name);
       if (restore) await fillDatabase(restore, content, counted);
       else if (name === MEDIA_ARTIFACT || name === MEDIA_SINCE_ARTIFACT) {
-        // Where both have a file, the later one wins; what `follow` has copied came before either.
-        await restoreMedia(content, { store, owner }, files, {
-          replace: name === MEDIA_SINCE_ARTIFACT || followed?.media !== undefined,
-          begins: followed?.begins,
-        });
-        await files.syncAll(store);
+        const receive = async (note?: Set<string>) => {
+          // Where both have a file, the later one wins; what `follow` has copied came before either.
+          const replace = name === MEDIA_SINCE_ARTIFACT || followed?.media !== undefined;
+          const begins = followed?.begins;
+          await restoreMedia(content, { store, owner }, files, { replace, begins, note });
+          await files.syncAll(store);
+        };
+        if (followed && name === MEDIA_SINCE_ARTIFACT) await followed.newestMedia(receive);
+        else await receive();
         // The old host waits for the answer: its server runs until then.
         if (name === MEDIA_ARTIFACT) await followed?.mediaCame();
       } else throw unknownArtifact(name);

@@ -14,7 +14,7 @@ import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { ExportClock, outageSince } from "../export/clock.ts";
 import type { ExportContext, ExportStep } from "../export/context.ts";
-import { mediaSinceStep, mediaSteps } from "../export/media-steps.ts";
+import { lookAtMediaBeforehand, mediaSinceStep, mediaSteps } from "../export/media-steps.ts";
 import { assertStayedDown, findSourceActivity, readSourceWhenDown } from "../export/source.ts";
 import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
 import { ALL_SENT, HANDED_OVER } from "../old-server/journal-facts.ts";
@@ -134,6 +134,11 @@ async function sendAll(
     await run(mediaSteps(packing, look.source, look.source.alive.length > 0));
     const findings: Finding[] = [];
     let { source } = look;
+    // With a dump the outage is longer by far than a walk through the media.
+    const looked =
+      look.plan && followed && source.alive.length > 0
+        ? await lookAtMediaBeforehand(packing, source)
+        : undefined;
     if (look.plan) {
       findings.push(...(await stopAndFenceSource(order, look, { clock, view }, system)));
       source = await readSourceWhenDown(source, system);
@@ -141,7 +146,7 @@ async function sendAll(
     }
     if (look.plan && followed) {
       await channel.sendMessage(fencedMessage(look.plan.record));
-      await run([mediaSinceStep(packing, source)]);
+      await run([mediaSinceStep(packing, source, { before: looked })]);
     } else await run(stepsAfterStop(packing, source, true));
     if (look.plan) await assertStayedDown(homeserver, source, system);
     await finishTransfer(place, rehearsal ? null : outageSince(journal), findings, channel, system);

@@ -23,6 +23,7 @@ import {
   type PackedFirst,
 } from "../../homeserver/media/export.ts";
 import { type LastLook, lookForTheLastTime } from "../../homeserver/media/pack/last-look.ts";
+import { type LookBefore, lookBeforehand, lookSince } from "../../homeserver/media/pack/look-since.ts";
 import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
 import { assertReadableNow } from "../../homeserver/media/pack/unreadable.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";
@@ -98,14 +99,25 @@ function unchangedStep(packing: ExportContext, media: ReturnType<typeof mediaFor
   };
 }
 
+/** A look at the store after the first pass, while the server runs, for `mediaSinceStep`. See `lookBeforehand`. */
+export function lookAtMediaBeforehand(
+  packing: ExportContext,
+  source: SourceState,
+): Promise<LookBefore | undefined> {
+  const media = mediaFor(packing, source);
+  return media.withAccess((reach) =>
+    lookBeforehand({ ...media, ...reach, ...listsOf(packing) }, media.machine),
+  );
+}
+
 /**
- * Media added since the first pass, and the inventory section on all media. The store is walked once, right before; `tell` is
- * given its state.
+ * Media added since the first pass, and the inventory section on all media. The store is walked once, right before, or looked at
+ * for what came since `before`; `tell` is given its state.
  */
 export function mediaSinceStep(
   packing: ExportContext,
   source: SourceState,
-  tell: (state: StoreState) => void = () => undefined,
+  { tell = () => undefined, before }: MediaSinceOptions = {},
 ): ExportStep {
   const shared = new SharedReads();
   const media = { ...mediaFor(packing, source), shared, serving: false };
@@ -116,7 +128,10 @@ export function mediaSinceStep(
     return last;
   };
   const prepare = async () => {
-    last = await media.withAccess((reach) => lookForTheLastTime({ ...media, ...reach, ...listsOf(packing) }));
+    last = await media.withAccess((reach) => {
+      const from = { ...media, ...reach, ...listsOf(packing) };
+      return before ? lookSince(before, from) : lookForTheLastTime(from);
+    });
     tell(last.state);
   };
   const compare = () => Promise.resolve(looked().compared);
@@ -156,6 +171,11 @@ export function mediaSinceStep(
     ? { step: stored, concurrent: { step: archived, shared } }
     : alone(stored, shared, "archive");
   return { ...step, prepare };
+}
+
+interface MediaSinceOptions {
+  readonly tell?: ((state: StoreState) => void) | undefined;
+  readonly before?: LookBefore | undefined;
 }
 
 /** What is packed already, of each kind that is made. */

@@ -76,7 +76,7 @@ export function* stepsAfterStop(
   // After the database, so that every upload in the dump already has its file.
   const stage = packing.workspace.inventory.rehearsal ? {} : ({ stage: "media" } as const);
   if (!served) for (const step of mediaSteps(packing, source, false)) yield { ...step, ...stage };
-  yield { ...mediaSinceStep(packing, source, tellMedia), stage: "media" };
+  yield { ...mediaSinceStep(packing, source, { tell: tellMedia }), stage: "media" };
 }
 
 function databaseStep(

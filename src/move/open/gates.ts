@@ -10,16 +10,19 @@ import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import { verifyDatabase, verifyLocale } from "../../homeserver/database/verify.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masGates } from "../../homeserver/mas/verify.ts";
+import { readComparison } from "../../homeserver/media/compare/compared-before.ts";
 import { openHashed } from "../../homeserver/media/compare/hashed-before.ts";
-import { verifyMedia } from "../../homeserver/media/verify.ts";
+import { verifyMediaOwners } from "../../homeserver/media/store/owners.ts";
+import { compareToVerify, verifyMedia } from "../../homeserver/media/verify.ts";
 import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";
 import type { Installed } from "../../homeserver/version/installed.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Progress } from "../../system/progress.ts";
+import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
-import { hashedMediaPath, type RestoreRecord } from "../restore/record.ts";
+import { comparedMediaPath, hashedMediaPath, type RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
-import { hostGates } from "./host-gates.ts";
+import { accountOf, hostGates } from "./host-gates.ts";
 
 export interface RestoredServer {
   readonly inventory: Inventory;
@@ -60,20 +63,7 @@ export async function runGates(
     const tell = (bytes: number) => {
       progress.advance(id, bytes);
     };
-    // To read every upload once more would make the outage longer that such a database makes short.
-    const earlier = database.followed
-      ? await openHashed(hashedMediaPath(record.fence.folder), homeserver.mediaStore, system.files)
-      : undefined;
-    findings.push(
-      ...(await verifyMedia(media, {
-        session,
-        store: homeserver.mediaStore,
-        files: system.files,
-        tell,
-        earlier,
-        kept: database.kept,
-      }).finally(() => earlier?.close())),
-    );
+    findings.push(...(await mediaGates({ inventory, homeserver, record, installed }, session, tell, system)));
     progress.end(id);
   } finally {
     await session.close();
@@ -81,6 +71,35 @@ export async function runGates(
   if (state) findings.push(...(await stateGates(state, homeserver, system)));
   if (mas && record.mas) findings.push(...(await masGates(mas, homeserver.mas, inventory.salt, system)));
   return findings;
+}
+
+/** Of media, and of whom they belong to. */
+async function mediaGates(
+  { inventory, homeserver, record, installed }: RestoredServer,
+  session: QuerySession,
+  tell: (bytes: number) => void,
+  system: System,
+): Promise<Finding[]> {
+  const { database, media } = sectionsOf(inventory);
+  const { mediaStore: store } = homeserver;
+  const { files, signal } = system;
+  const { folder } = record.fence;
+  // To look at every upload once more would make the outage longer that such a database makes short.
+  const isShort = database.followed !== undefined;
+  const before = isShort ? await readComparison(comparedMediaPath(folder), store, system) : undefined;
+  const earlier = isShort ? await openHashed(hashedMediaPath(folder), store, files) : undefined;
+  const found = await compareToVerify({ session, store, files, tell, earlier, before }).finally(() =>
+    earlier?.close(),
+  );
+  const account = await accountOf({ record, installed }, system);
+  const since =
+    before && found.ids && account.uid !== undefined && before.uid === account.uid
+      ? { at: before.at, ids: found.ids }
+      : undefined;
+  return [
+    ...(await verifyMedia(media, found, { session, store, before, kept: database.kept })),
+    await verifyMediaOwners(store, account, { files, signal, since }),
+  ];
 }
 
 async function stateGates(

@@ -4,7 +4,6 @@ import { removedFindings, removedFromLogConfig } from "../../homeserver/config/c
 import type { FileRecord } from "../../homeserver/config/pack/packed-file.ts";
 import { verifyDatabaseFile } from "../../homeserver/database/sqlite/verify-file.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { verifyMediaOwners } from "../../homeserver/media/store/owners.ts";
 import { isNewerThanKnown, oldestFor, schemaOf } from "../../homeserver/synapse-versions.ts";
 import type { Installed } from "../../homeserver/version/installed.ts";
 import { assumeParts, verifyParts } from "../../homeserver/version/parts.ts";
@@ -27,16 +26,14 @@ export interface HostGateInput {
 /** The gates that depend on this host: whether this Synapse starts on the restored data, and can read its files. */
 export async function hostGates(on: HostGateInput, system: System): Promise<Finding[]> {
   const { homeserver, installed } = on;
-  const uid = await uidOf(on, system);
-  const account = { uid, name: nameOf(on, uid) };
+  const account = await accountOf(on, system);
   const { database } = homeserver;
   return [
     acceptsSchema(on),
     await importsParts(on, account.name, system),
     ...(await refusedSettings(homeserver, installed, system)),
-    await fileOwners(on, uid, system),
+    await fileOwners(on, account.uid, system),
     ...(database.kind === "sqlite" ? [await verifyDatabaseFile(database.path, account, system.files)] : []),
-    await verifyMediaOwners(homeserver.mediaStore, account, system),
     ...(await folders(on, account, system)),
   ];
 }
@@ -124,9 +121,19 @@ async function refusedSettings(
   return [{ id: "config-settings", level: "ok", sentence }];
 }
 
-/** The uid that must own the files: the account that Synapse will run as, where known. */
+type OfAccount = Pick<HostGateInput, "record" | "installed">;
+
+/** The account that Synapse will run as, and that must own the files. `uid` is undefined where it is not known. */
+export async function accountOf(
+  on: OfAccount,
+  system: System,
+): Promise<{ readonly uid: number | undefined; readonly name: string }> {
+  const uid = await uidOf(on, system);
+  return { uid, name: nameOf(on, uid) };
+}
+
 async function uidOf(
-  { record, installed }: HostGateInput,
+  { record, installed }: OfAccount,
   { files, machine }: System,
 ): Promise<number | undefined> {
   if (record.owner) return record.owner.uid;
@@ -136,7 +143,7 @@ async function uidOf(
   return (await files.stat(record.fence.folder))?.uid;
 }
 
-const nameOf = ({ record, installed }: HostGateInput, uid: number | undefined) =>
+const nameOf = ({ record, installed }: OfAccount, uid: number | undefined) =>
   record.owner?.name ?? installed.launch?.account ?? `user id ${uid ?? "?"}`;
 
 /** Roles whose files other accounts may read: all others may hold a secret. */

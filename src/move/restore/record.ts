@@ -77,6 +77,10 @@ const recordPath = (configFolder: string) => join(recordFolder(configFolder), "r
 /** The list of uploads that were compared by hash while the old server still ran. */
 export const hashedMediaPath = (configFolder: string) => join(recordFolder(configFolder), "media-hashed.txt");
 
+/** What was found then: `open` compares only what came since. */
+export const comparedMediaPath = (configFolder: string) =>
+  join(recordFolder(configFolder), "media-compared.json");
+
 /** The record of a finished restore that is not opened yet. */
 export function newRecord(made: {
   origin: Pick<Manifest, "id" | "rehearsal" | "recipients" | "outageSince"> & { passphrase?: string };

@@ -32,7 +32,7 @@ import { type MediaSection, mediaSectionSchema } from "../../../src/homeserver/m
 import { BoundedList } from "../../../src/homeserver/media/store/bounded-list.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { storeState, walkStore } from "../../../src/homeserver/media/store/store.ts";
-import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
+import { compareToVerify, verifyMedia } from "../../../src/homeserver/media/verify.ts";
 import { type Kept, NOTHING_KEPT } from "../../../src/homeserver/scope.ts";
 import { assertRegularFiles } from "../../../src/move/export/source.ts";
 import { unpackTar } from "../../../src/pipeline/tar.ts";
@@ -95,7 +95,10 @@ const compared = (store: string) =>
 
 const NOTHING_LOST: MediaSection = { files: 4, bytes: 6005, rows: 3, rowBytes: 6000, differing: [] };
 const verified = (store: string, section = NOTHING_LOST) =>
-  withSession((session) => verifyMedia(section, { session, store, files, tell: () => undefined }));
+  withSession(async (session) => {
+    const compared = await compareToVerify({ session, store, files, tell: () => undefined });
+    return verifyMedia(section, compared, { session, store });
+  });
 
 async function namesIn(store: string): Promise<string[]> {
   const names: string[] = [];

@@ -48,6 +48,8 @@ export interface CompareOptions {
   readonly signal?: AbortSignal;
   /** Whether unreadable folders are allowed: uploads that should be in them count as differing. */
   readonly closed?: boolean;
+  /** Some rows in the order of their ids; all of them when left out. */
+  readonly rows?: AsyncIterable<UploadRow>;
   /** The walk through the uploads, where somebody reads along; one of its own when left out. */
   readonly walked?: AsyncIterable<readonly WalkEntry[]>;
 }
@@ -61,7 +63,17 @@ export async function compareMedia(
   session: QuerySession,
   store: string,
   files: Files,
-  { hashes, tell, before, note, providers = [], signal, closed: mayBeClosed = false, walked }: CompareOptions,
+  {
+    hashes,
+    tell,
+    before,
+    note,
+    providers = [],
+    signal,
+    closed: mayBeClosed = false,
+    rows: given,
+    walked,
+  }: CompareOptions,
 ): Promise<Comparison> {
   const known = hashes && (await hasColumn(session, "sha256"));
   const differ = new Differences();
@@ -103,7 +115,7 @@ export async function compareMedia(
     }
   };
   await mergeJoin(
-    uploadRows(session, { hashes: known, uploaders: true }),
+    given ?? uploadRows(session, { hashes: known, uploaders: true }),
     walked ?? files.walk(join(store, UPLOADS), signal),
     {
       ...UPLOAD_KEYS,

@@ -44,6 +44,8 @@ export interface LookOrder {
   /** What of the store is packed already, in lists; undefined where nothing of that kind is made. */
   readonly backup: readonly SavedList[] | undefined;
   readonly archive: readonly SavedList[] | undefined;
+  /** Told of each file, in the order of the walk. */
+  readonly note?: ((file: StoredFile) => void) | undefined;
 }
 
 /**
@@ -62,6 +64,7 @@ export async function lookForTheLastTime(from: LookOrder): Promise<LastLook> {
       for (const entry of batch) {
         const file = tally.add(folder, entry);
         if (file) {
+          from.note?.(file);
           await forBackup.note(file);
           await forArchive.note(file);
         } else if (entry.kind === "closed" && from.backup && !unreadableAccepted)

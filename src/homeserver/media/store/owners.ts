@@ -3,6 +3,7 @@ import type { Finding } from "../../../report/finding.ts";
 import { formatCount, formatMode } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { quoteShellWord } from "../../../system/shell-quoting.ts";
+import { entriesOfUpload } from "../compare/since.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
 const SHOWN = 20;
@@ -15,7 +16,16 @@ export async function verifyMediaOwners(
   store: string,
   /** Whom all is to belong to; any when left out. */
   { uid, name }: { uid: number | undefined; name: string },
-  { files, signal }: { files: Files; signal: AbortSignal },
+  {
+    files,
+    signal,
+    since,
+  }: {
+    files: Files;
+    signal: AbortSignal;
+    /** All of it did then, in milliseconds since 1970, and only these uploads are looked at again; all of it when left out. */
+    since?: { readonly at: number; readonly ids: readonly string[] } | undefined;
+  },
 ): Promise<Finding> {
   const id = "media-owners";
   const faults: string[] = [];
@@ -39,7 +49,7 @@ export async function verifyMediaOwners(
     const found = await files.stat(folder);
     if (found) judge(folder, found.uid, found.mode, 0o700);
   }
-  for (const folder of LOCAL_FOLDERS) {
+  for (const folder of since ? [] : LOCAL_FOLDERS) {
     for await (const batch of files.walk(join(store, folder), signal, { folders: true })) {
       for (const { name: below, kind, mode, uid: owner } of batch) {
         const path = join(store, folder, below);
@@ -49,12 +59,27 @@ export async function verifyMediaOwners(
       }
     }
   }
-  if (wrong === 0)
+  const seen = new Set<string>();
+  for (const upload of since?.ids ?? [])
+    for await (const { name: below, kind, uid: owner, mode } of entriesOfUpload(upload, {
+      store,
+      files,
+      folders: true,
+    })) {
+      if (seen.has(below)) continue;
+      seen.add(below);
+      if (kind === "file" || kind === "folder")
+        judge(join(store, below), owner, mode, kind === "file" ? 0o400 : 0o700);
+    }
+  if (wrong === 0) {
+    const sentence = `${formatCount(count)} files and folders of media in ${store} belong to ${name}`;
+    if (!since) return { id, level: "ok", sentence };
     return {
       id,
       level: "ok",
-      sentence: `${formatCount(count)} files and folders of media in ${store} belong to ${name}`,
+      sentence: `all media in ${store} belonged to ${name} on ${new Date(since.at).toISOString()}; those that came since, and others at random, still do: ${formatCount(count)} files and folders`,
     };
+  }
   return {
     id,
     level: "blocker",

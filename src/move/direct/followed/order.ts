@@ -21,6 +21,8 @@ export interface FollowedPull {
   readonly lines: readonly string[];
   /** Called when the media that existed before the stop are here, and the old server still runs. */
   readonly mediaCame: () => Promise<void>;
+  /** Receives the media that came since; `receive` adds the names of its files to the set. */
+  readonly newestMedia: (receive: (names: Set<string>) => Promise<void>) => Promise<void>;
   /** Cuts over, once the old server is fenced. Returns the inventory's sections of the databases. */
   readonly cut: (
     roles: OldHostMessages["fenced"]["roles"],

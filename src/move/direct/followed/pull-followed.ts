@@ -12,7 +12,7 @@ import type { PullOrder } from "../order.ts";
 import { assertLeadsToCopy, copyOf } from "./copy.ts";
 import { catchUp, compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
 import type { FollowingCopy } from "./following-copy.ts";
-import { hashMediaBeforehand } from "./hash-media.ts";
+import { hashMediaBeforehand, withNewestMedia } from "./hash-media.ts";
 import { mediaBeside, noting } from "./media-beside.ts";
 import type { FollowedPull } from "./order.ts";
 import { type Compared, savedComparison } from "./saved.ts";
@@ -36,7 +36,7 @@ export async function withFollowed<T>(
   system: System,
   view: ProgressView,
 ): Promise<T | ComparedBeforehand> {
-  const { configDir } = target.layout;
+  const { configDir, mediaDir, owner } = target.layout;
   const { files } = system;
   const state = await followingState(configDir, system);
   const copy = await copyOf(state, target, system);
@@ -48,7 +48,14 @@ export async function withFollowed<T>(
   // Whatever follows goes on: nothing is taken from it.
   if (dryRun) {
     const nothing = () => Promise.reject(new TypeError("a dry run cuts nothing"));
-    return act({ lines, media: beside, begins: undefined, mediaCame: nothing, cut: nothing });
+    return act({
+      lines,
+      media: beside,
+      begins: undefined,
+      mediaCame: nothing,
+      newestMedia: nothing,
+      cut: nothing,
+    });
   }
   const wasActive = await isUnitOf(configDir, system);
   const held = await takeOver(configDir, system);
@@ -68,7 +75,8 @@ export async function withFollowed<T>(
           media,
           begins,
           lines: describeCut(state, compared.main),
-          mediaCame: () => hashMediaBeforehand(cut, target.layout.mediaDir, system, view),
+          mediaCame: () => hashMediaBeforehand(cut, { store: mediaDir, owner }, system, view),
+          newestMedia: (receive) => withNewestMedia(configDir, mediaDir, receive, system),
           cut: (roles) => cutOver(cut, compared, { roles: [...roles] }, system, view),
         }),
       );
