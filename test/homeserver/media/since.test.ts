@@ -24,6 +24,7 @@ import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { addressIn } from "../../support/mini-synapse.ts";
 import { postgres } from "../../support/moved-database.ts";
+import { inTurn } from "../../../src/pipeline/in-turn.ts";
 import { emptied, insert, mediaInPostgres } from "../../support/media-database.ts";
 
 // What came since an earlier look at everything is found without another walk: the two have to tell the same.
@@ -251,6 +252,30 @@ test("of the uploads only those that came since are compared, and others at rand
     (await since(0))?.ids,
     [idOf("Late", 2), idOf("New", 1), idOf("Old", 2), idOf("Old", 4)].sort(),
   );
+});
+
+test("a file that came after its folder was walked through is not missing, and one of another size is looked at again", async () => {
+  await upload(idOf("Lost", 1), { file: false });
+  const compared = await compareMedia(session, store, realFiles, {
+    hashes: true,
+    tell: () => undefined,
+    walked: inTurn([
+      [
+        {
+          name: uploadPath(idOf("Old", 0))!.slice("local_content/".length),
+          kind: "file",
+          size: 3,
+          mode: 0o600,
+          mtimeMs: 1,
+        },
+      ],
+    ]),
+  });
+  assert.deepEqual(
+    compared.differing.map(({ mediaId, found }) => [mediaId, found]),
+    [[idOf("Lost", 1), null]],
+  );
+  assert.deepEqual([compared.hashed, compared.changed.count], [6, 0]);
 });
 
 const OK: MediaSection = { files: 0, bytes: 0, rows: 6, rowBytes: 0, differing: [] };

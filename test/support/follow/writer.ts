@@ -40,6 +40,8 @@ export class Writer {
   readonly #options: WriterOptions;
   /** By person: the last number in their account data that was acknowledged. */
   readonly #counters = new Map<string, number>();
+  /** Uploads that were acknowledged: their content by address. */
+  readonly #uploads = new Map<string, string>();
   readonly #done: Promise<unknown>;
   #other: string | undefined;
   #isEnding = false;
@@ -116,6 +118,10 @@ export class Writer {
         `${lost.length} acknowledged messages are not in ${roomId}: ${words.join()}`,
       );
     }
+    for (const [mxc, content] of this.#uploads) {
+      const { bytes } = await reader.download(mxc);
+      assert.equal(Buffer.from(bytes).toString(), content, mxc);
+    }
     for (const person of this.#options.people) {
       const counted = this.#counters.get(person.session.userId);
       if (counted === undefined) continue;
@@ -170,6 +176,8 @@ export class Writer {
       `/_matrix/client/v3/rooms/${room}/receipt/m.read/${encodeURIComponent(eventId)}`,
       {},
     );
+    const content = `uploaded with ${eventId}`;
+    this.#uploads.set(await client.upload(Buffer.from(content), "text/plain", "note.txt"), content);
     const { userId, deviceId } = client.session;
     const counter = (this.#counters.get(userId) ?? 0) + 1;
     await client.call("PUT", counterPath(client), { n: counter });

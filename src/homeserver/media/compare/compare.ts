@@ -105,6 +105,15 @@ export async function compareMedia(
     differ.add(row, length, found);
     if (hidden) unseen += 1;
   };
+  // Rows are read later than the first folders: while the server runs, a file may have come since.
+  const lookAgain = async (row: UploadRow, length: number, walked: number | null, hidden = false) => {
+    const path = hidden ? undefined : uploadPath(row.key);
+    const now = path === undefined ? undefined : await files.lstat(join(store, path));
+    const found = now?.kind === "file" ? now.size : walked;
+    if (found === length) return row.sha256 ? compareHash(row.key, row.sha256) : undefined;
+    if (providers.length > 0) return lookElsewhere(row, length, found, hidden);
+    miss(row, length, found, hidden);
+  };
   const lookElsewhere = async (row: UploadRow, length: number, found: number | null, hidden = false) => {
     const path = uploadPath(row.key);
     if (path === undefined || !(await findInProviders(path, length, providers)))
@@ -124,16 +133,12 @@ export async function compareMedia(
         if (length === null) return undefined;
         count(length);
         if (size === length) return sha256 ? compareHash(key, sha256) : undefined;
-        if (providers.length > 0) return lookElsewhere(row, length, size);
-        differ.add(row, length, size);
-        return undefined;
+        return lookAgain(row, length, size);
       },
       rowOnly(row, hidden) {
         if (row.length === null) return undefined;
         count(row.length);
-        if (providers.length > 0) return lookElsewhere(row, row.length, null, hidden);
-        miss(row, row.length, null, hidden);
-        return undefined;
+        return lookAgain(row, row.length, null, hidden);
       },
       fileOnly({ kind, name }) {
         if (kind === "closed") closed ??= name;

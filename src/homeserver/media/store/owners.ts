@@ -8,26 +8,32 @@ import { LOCAL_FOLDERS } from "./layout.ts";
 
 const SHOWN = 20;
 
+/** Who may look, and at what. */
+interface OwnersOrder {
+  readonly files: Files;
+  readonly signal: AbortSignal;
+  /** All belonged to the account then, in milliseconds since 1970, and only these uploads are looked at; all of it when left out. */
+  readonly since?: { readonly at: number; readonly ids: readonly string[] } | undefined;
+}
+
+interface OwnersSeen {
+  /** Files and folders that were looked at. */
+  readonly count: number;
+  /** Those that the account cannot use, or that everybody may write to. */
+  readonly wrong: number;
+  /** The first of them, in words. */
+  readonly faults: readonly string[];
+}
+
 /**
- * The gate: the account that runs Synapse can read each file of local media, and write to its folders. A media store with the wrong
- * owner is the most frequent error after a move. Reads no file; memory does not grow with their number.
+ * Whether files and folders of local media belong to an account, any when it is undefined, and have modes with which it can use them. Reads no
+ * file; memory does not grow with their number.
  */
-export async function verifyMediaOwners(
+export async function lookAtOwners(
   store: string,
-  /** Whom all is to belong to; any when left out. */
-  { uid, name }: { uid: number | undefined; name: string },
-  {
-    files,
-    signal,
-    since,
-  }: {
-    files: Files;
-    signal: AbortSignal;
-    /** All of it did then, in milliseconds since 1970, and only these uploads are looked at again; all of it when left out. */
-    since?: { readonly at: number; readonly ids: readonly string[] } | undefined;
-  },
-): Promise<Finding> {
-  const id = "media-owners";
+  uid: number | undefined,
+  { files, signal, since }: OwnersOrder,
+): Promise<OwnersSeen> {
   const faults: string[] = [];
   let count = 0;
   let wrong = 0;
@@ -60,31 +66,43 @@ export async function verifyMediaOwners(
     }
   }
   const seen = new Set<string>();
-  for (const upload of since?.ids ?? [])
-    for await (const { name: below, kind, uid: owner, mode } of entriesOfUpload(upload, {
-      store,
-      files,
-      folders: true,
-    })) {
-      if (seen.has(below)) continue;
-      seen.add(below);
-      if (kind === "file" || kind === "folder")
-        judge(join(store, below), owner, mode, kind === "file" ? 0o400 : 0o700);
+  for (const upload of since?.ids ?? []) {
+    for await (const entry of entriesOfUpload(upload, { store, files, folders: true })) {
+      const { name, kind, uid: owner, mode } = entry;
+      if (seen.has(name) || (kind !== "file" && kind !== "folder")) continue;
+      seen.add(name);
+      judge(join(store, name), owner, mode, kind === "file" ? 0o400 : 0o700);
     }
-  if (wrong === 0) {
-    const sentence = `${formatCount(count)} files and folders of media in ${store} belong to ${name}`;
-    if (!since) return { id, level: "ok", sentence };
+  }
+  return { count, wrong, faults };
+}
+
+/**
+ * The gate: the account that runs Synapse can read each file of local media, and write to its folders. A media store with the wrong
+ * owner is the most frequent error after a move.
+ */
+export async function verifyMediaOwners(
+  store: string,
+  /** Whom all is to belong to; any when left out. */
+  { uid, name }: { uid: number | undefined; name: string },
+  order: OwnersOrder,
+): Promise<Finding> {
+  const id = "media-owners";
+  const { count, wrong, faults } = await lookAtOwners(store, uid, order);
+  const { since } = order;
+  if (wrong > 0)
     return {
       id,
-      level: "ok",
-      sentence: `all media in ${store} belonged to ${name} on ${new Date(since.at).toISOString()}; those that came since, and others at random, still do: ${formatCount(count)} files and folders`,
+      level: "blocker",
+      sentence: `${formatCount(wrong)} of ${formatCount(count)} files and folders of media in ${store} have the wrong owner or mode for ${name}`,
+      evidence: faults,
+      hint: `change their owner to the account that runs Synapse: chown -R ACCOUNT: ${quoteShellWord(store)}`,
     };
-  }
   return {
     id,
-    level: "blocker",
-    sentence: `${formatCount(wrong)} of ${formatCount(count)} files and folders of media in ${store} have the wrong owner or mode for ${name}`,
-    evidence: faults,
-    hint: `change their owner to the account that runs Synapse: chown -R ACCOUNT: ${quoteShellWord(store)}`,
+    level: "ok",
+    sentence: since
+      ? `all media in ${store} belonged to ${name} on ${new Date(since.at).toISOString()}; those that came since, and others at random, still do: ${formatCount(count)} files and folders`
+      : `${formatCount(count)} files and folders of media in ${store} belong to ${name}`,
   };
 }

@@ -3,7 +3,7 @@ import { HashedList } from "../../../homeserver/media/compare/hashed-before.ts";
 import { readComparison, saveComparison } from "../../../homeserver/media/compare/compared-before.ts";
 import { describeDays, MOST_DIFFERING } from "../../../homeserver/media/compare/since.ts";
 import { uploadIdOf } from "../../../homeserver/media/pack/join-rows.ts";
-import { verifyMediaOwners } from "../../../homeserver/media/store/owners.ts";
+import { lookAtOwners } from "../../../homeserver/media/store/owners.ts";
 import type { ProgressView } from "../../../report/progress-view.ts";
 import type { Account } from "../../../system/machine.ts";
 import type { System } from "../../../system/system.ts";
@@ -91,6 +91,6 @@ async function ownerOfAll(
 ): Promise<number | null> {
   const uid = owner?.uid ?? (await system.files.stat(store))?.uid;
   if (uid === undefined) return null;
-  const { level } = await verifyMediaOwners(store, { uid, name: "" }, system);
-  return level === "ok" ? uid : null;
+  const { wrong } = await lookAtOwners(store, uid, system);
+  return wrong === 0 ? uid : null;
 }
