@@ -148,16 +148,22 @@ async function copyWithProgress(
   } catch (error) {
     await watched;
     signal.throwIfAborted();
-    if (least < FULL && reasonOf(error, "exit-status")) throw diskFull(server, least, error);
+    if (reasonOf(error, "exit-status") && (least < FULL || saysNoSpace(error)))
+      throw diskFull(server, least, error);
     throw error;
   }
   (await watched)?.end();
 }
 
+/** It removes what it has written before anybody can look. What the old server cannot write, it could not "get". */
+const saysNoSpace = (error: unknown): boolean =>
+  error instanceof MigrationError &&
+  /error: could not (?:write|create|open|close|fsync) .*: No space left on device/.test(error.message);
+
 const diskFull = ({ data }: StandbyServer, free: number, cause: unknown) =>
   new MigrationError(
     "disk-full",
-    `the disk with ${data} became full during the copy: ${formatBytes(free)} were left`,
+    `the disk with ${data} became full during the copy${free < FULL ? `: ${formatBytes(free)} were left` : ""}`,
     {
       hint: "make room there, or name a folder on a larger disk with --data-dir, then run the same command again: nothing on the old server depends on it",
       cause,
