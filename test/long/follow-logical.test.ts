@@ -209,8 +209,16 @@ test("the status says how far the copy is; no password is in the new catalogue, 
     tunnel: { folder: string };
   };
   assert.equal(here.kind, "logical");
-  assert.equal(statSync(tunnel.folder).mode & 0o007, 0);
-  assert.equal(statSync(join(tunnel.folder, "passfile")).mode & 0o777, 0o600);
+  const following = startFollow();
+  try {
+    await until("it follows", () => following.said().includes('"type":"live"'));
+    assert.equal(statSync(tunnel.folder).mode & 0o007, 0);
+    assert.equal(statSync(join(tunnel.folder, "passfile")).mode & 0o777, 0o600);
+  } finally {
+    const ended = await following.stop();
+    assert.equal(ended.code, 0, ended.stderr);
+  }
+  assert.equal(existsSync(tunnel.folder), false, "without the way, no password lies around");
 });
 
 test("a change of the schema is told with the statement that mends it, and then it goes on", async () => {

@@ -1,7 +1,7 @@
 import { MigrationError, tryRead } from "../../errors.ts";
 import { assertPortFree } from "../../homeserver/database/follow/standby-port.ts";
 import { changePort } from "../../homeserver/database/follow/set-up-standby.ts";
-import { assertStartable, isComplete } from "../../homeserver/database/follow/standby-server.ts";
+import { assertStartable, isComplete, isRunning } from "../../homeserver/database/follow/standby-server.ts";
 import { FOLLOW_ROLE, type Road, slotNameOf } from "../../homeserver/database/follow/record.ts";
 import { judgeRoads, needsRestartFor } from "../../homeserver/database/follow/roads.ts";
 import { serverPrograms } from "../../homeserver/database/follow/server-programs.ts";
@@ -160,7 +160,10 @@ async function withPort(
   if (here.kind !== "standby" || before.stage === "detached" || before.stage === "done") return before;
   const { port = here.port } = place;
   if (port === here.port) {
-    await ((await isComplete(here, system)) ? assertStartable(here, system) : assertPortFree(here, system));
+    const isCopying = before.stage === "preparing" || before.stage === "copying";
+    // PostgreSQL 12 writes no manifest. What runs is stopped before it is filled again.
+    const isThere = !isCopying || (await isComplete(here, system)) || (await isRunning(here, system));
+    await (isThere ? assertStartable(here, system) : assertPortFree(here, system));
     return before;
   }
   await changePort(here, port, { dryRun }, system);
