@@ -100,6 +100,8 @@ export async function accessOf(
   for (const { path } of referenced.filter(({ role }) => role === "log-config")) {
     const text = (await tryRead(() => files.readText(path))) ?? "";
     for (const log of logFilesIn(text).map((name) => resolve(workingFolder, name))) {
+      // /dev/stdout is another file for each process.
+      if (/^\/(?:dev|proc)\//.test(log)) continue;
       enter(dirname(log));
       wanted.push({ path: (await files.stat(log)) ? log : dirname(log), needs: "write" });
     }

@@ -150,7 +150,7 @@ test("what a server needs: its folders, its key, its log, and certificates where
   const log = join(root, "config/log.yaml");
   writeFileSync(
     log,
-    `handlers: { file: { filename: ${root}/logs/homeserver.log }, other: { filename: here.log } }`,
+    `handlers: { file: { filename: ${root}/logs/homeserver.log }, other: { filename: here.log }, console: { filename: /dev/stdout } }`,
   );
   writeFileSync(join(root, "keys/tls.key"), "");
   const homeserver = {
