@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import type { Files } from "../system/files/files.ts";
@@ -16,13 +17,14 @@ const holderSchema = z.object({
 export type LockHolder = z.infer<typeof holderSchema>;
 
 /**
- * Allows one run at a time. Throws `bundle-in-use`, naming the process that holds the lock. A stale lock is replaced;
- * a lock of another host cannot be checked from here and is respected.
+ * Allows one run at a time. Throws `bundle-in-use`, naming the process that holds the lock, and `what` it works with. A stale lock is
+ * replaced; a lock of another host cannot be checked from here and is respected.
  */
 export async function acquireLock(
   path: string,
   files: Files,
   machine: Machine,
+  what: string = dirname(path),
 ): Promise<{ release(): Promise<void> }> {
   const me: LockHolder = {
     pid: machine.pid,
@@ -37,14 +39,14 @@ export async function acquireLock(
     } catch (error) {
       // Creating it may fail on a full disk although another process holds the lock.
       const found = await read(path, files);
-      if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, found);
+      if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, what, found);
       throw error;
     }
   };
   while (!(await claim())) {
     const found = await read(path, files);
-    if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, found);
-    if (found !== "none") await removeStale(path, files, machine);
+    if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, what, found);
+    if (found !== "none") await removeStale(path, files, machine, what);
   }
   return {
     release: async () => {
@@ -57,7 +59,8 @@ export async function acquireLock(
 /** Throws `bundle-in-use` as `acquireLock` does, and takes nothing: another run may acquire the lock afterwards. */
 export async function assertLockFree(path: string, files: Files, machine: Machine): Promise<void> {
   const found = await read(path, files);
-  if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, found);
+  if (typeof found === "object" && !isHolderGone(found, machine))
+    throw lockHeldError(path, dirname(path), found);
 }
 
 /** The holder of the lock; undefined when there is none or the file is unreadable. */
@@ -94,8 +97,8 @@ function bootOf(machine: Machine): { readonly boot?: string } {
  * Two runs may find the same stale lock, and one of them may have acquired it already when the other removes it.
  * Therefore a second lock is held while the stale one is checked again and removed. Throws as `acquireLock`.
  */
-async function removeStale(path: string, files: Files, machine: Machine): Promise<void> {
-  const only = await acquireLock(`${path}.stale`, files, machine);
+async function removeStale(path: string, files: Files, machine: Machine, what: string): Promise<void> {
+  const only = await acquireLock(`${path}.stale`, files, machine, what);
   try {
     const found = await read(path, files);
     if (found === "unreadable" || (found !== "none" && isHolderGone(found, machine)))
@@ -105,10 +108,10 @@ async function removeStale(path: string, files: Files, machine: Machine): Promis
   }
 }
 
-function lockHeldError(path: string, { pid, host, since }: LockHolder): MigrationError {
+function lockHeldError(path: string, what: string, { pid, host, since }: LockHolder): MigrationError {
   return new MigrationError(
     "bundle-in-use",
-    `process ${pid} on ${host} has been working on this bundle since ${since}`,
+    `process ${pid} on ${host} has been working with ${what} since ${since}`,
     {
       hint: `wait until it has ended; if ${host} no longer exists, remove ${path}`,
     },

@@ -1,5 +1,6 @@
 import type { Progress } from "../system/progress.ts";
 import { traced } from "../system/trace/trace.ts";
+import { inputWords } from "./input-words.ts";
 import type { CompletedStep, Journal } from "./journal.ts";
 import type { Step } from "./step.ts";
 
@@ -65,5 +66,5 @@ async function runStep(step: Step, { journal, now }: StepRunContext): Promise<vo
 export function describeChangedInput(step: Pick<Step, "inputs">, done: CompletedStep): string | undefined {
   const names = new Set([...Object.keys(step.inputs), ...Object.keys(done.inputs)]);
   const changed = [...names].filter((name) => step.inputs[name] !== done.inputs[name]);
-  return changed.length === 0 ? undefined : `${changed.join(" and ")} changed since the last run`;
+  return changed.length === 0 ? undefined : `${inputWords(changed).join(" and ")} changed since the last run`;
 }

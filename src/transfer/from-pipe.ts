@@ -26,7 +26,7 @@ export async function restoreFromPipe<Result>(
   restore: () => Promise<Result>,
 ): Promise<Result> {
   await makeOwnedFolder(dirname(folder), owner, files);
-  const held = await acquireLock(`${folder}.lock`, files, machine);
+  const held = await acquireLock(`${folder}.lock`, files, machine, folder);
   const id = "restore/stream";
   progress.begin({ id, label: "receive the bundle", unit: "bytes" });
   const tell = (bytes: number) => {

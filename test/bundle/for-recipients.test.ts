@@ -165,7 +165,7 @@ test("other recipients than before: everything is packed again, with the reason"
   await run({ folder, to: toBoth, killed: true });
   const { ran, remarks } = await run({ folder, to: toAlice });
   assert.deepEqual(ran, ["export/database"]);
-  assert.deepEqual(remarks, ["export/database: running again: recipients changed since the last run"]);
+  assert.deepEqual(remarks, ["export/database: running again: the recipients changed since the last run"]);
   await opens(folder, alice.folder);
   await assert.rejects(opens(folder, bob.folder), { code: "secret-key-unusable" });
 });

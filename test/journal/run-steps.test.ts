@@ -93,6 +93,16 @@ test("a step whose inputs changed runs again, and says what changed", async () =
   assert.deepEqual((await run({ inputs: {} })).ran, []);
 });
 
+test("what changed is said in words, each once, and not by its name in the journal", async () => {
+  const { run } = place();
+  await run({ inputs: { state: "a", first: "a", database: "a", marker: "a" } });
+  const again = await run({ inputs: { state: "b", first: "b", database: "b", marker: "b" } });
+  assert.equal(
+    again.remarks[1],
+    "export/two: running again: the files in the media store and what was taken of the media before and the database changed since the last run",
+  );
+});
+
 test("a step whose result is gone or damaged runs again, and says what was found", async () => {
   const { run, faults } = place();
   await run();

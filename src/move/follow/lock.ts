@@ -6,7 +6,7 @@ import { lockPath } from "./state.ts";
 /** Held while a process follows, or cuts over. Throws `bundle-in-use` where another process has it. */
 export async function acquireFollowLock(configDir: string, { files, machine }: System) {
   try {
-    return await acquireLock(lockPath(configDir), files, machine);
+    return await acquireLock(lockPath(configDir), files, machine, configDir);
   } catch (error) {
     if (!(error instanceof MigrationError) || error.code !== "bundle-in-use") throw error;
     throw new MigrationError("bundle-in-use", "another process of synlift follows the old server already", {

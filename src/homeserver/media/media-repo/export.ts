@@ -72,7 +72,7 @@ export async function exportMediaRepo(
   await assertOwnFolder(folder, files);
   await files.makeFolder(join(folder, OWN_FOLDER));
   await files.setMode(folder, 0o700);
-  const lock = await acquireLock(join(folder, OWN_FOLDER, "lock"), files, machine);
+  const lock = await acquireLock(join(folder, OWN_FOLDER, "lock"), files, machine, folder);
   try {
     const api = new MediaRepoApi(asked.repo, asked.serverName, tools);
     const run = await MediaRepoExport.open(asked, api, tools, progress);

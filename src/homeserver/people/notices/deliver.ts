@@ -75,7 +75,7 @@ export async function deliverNotices(
     const recipients = leftOut(record);
     return { ...about, ...counts(people, recipients, rate), sent: 0, unsent: [], stopped: undefined };
   }
-  const held = await acquireLock(`${recordPath}.lock`, files, machine);
+  const held = await acquireLock(`${recordPath}.lock`, files, machine, recordPath);
   try {
     const record = await NoticeRecord.read(recordPath, files);
     const recipients = leftOut(record);
