@@ -196,7 +196,7 @@ function exitCodes(): string {
     ["Programs and host", 30, 39],
     ["Target", 40, 49],
     ["Passphrase and keys", 50, 59],
-    ["Checks", 60, 69],
+    ["Checks, and copies that follow", 60, 69],
   ];
   const names = Object.keys(EXIT_CODES) as ErrorCode[];
   const homeless = names.filter((name) => !groups.some(([, from, to]) => isIn(EXIT_CODES[name], from, to)));

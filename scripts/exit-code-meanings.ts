@@ -209,8 +209,8 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   },
   "follow-lost": {
     means:
-      "A copy that followed the old server cannot follow it any more: the old server has removed parts of its log that the copy still needed, to protect its own disk.",
-    then: "The old server runs as before. Make the copy again: the same command with --begin-again.",
+      "A copy that followed the old server cannot follow it any more: the old server has removed parts of its log that the copy still needed, to protect its own disk; or the copy was ended on the old host, by a rollback.",
+    then: "The message says which. Make the copy again (the same command with --begin-again), or delete it: synlift follow stop.",
   },
   "follow-impossible": {
     means:
@@ -432,6 +432,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "program-too-old",
     "connection-failed",
     "comparison-failed",
+    "follow-lost",
     "target-not-empty",
     "target-unsuitable",
     "restore-failed",

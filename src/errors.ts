@@ -4,7 +4,7 @@
  *
  * 2: wrong usage; 10 to 19: the source or its configuration; 20 to 29: the bundle; 30 to 39: programs and the
  * host; 40 to 49: the target; 50 to 59: passphrases and keys;
- * 60 to 69: findings, unfinished notices, sign-outs and certificates of our servers. 1: an unexpected error; 128 + N: ended by signal N.
+ * 60 to 69: findings, unfinished notices, sign-outs, certificates of our servers, and copies that follow. 1: an unexpected error; 128 + N: ended by signal N.
  */
 export const EXIT_CODES = {
   "bad-usage": 2,

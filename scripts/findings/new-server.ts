@@ -54,6 +54,32 @@ export const NEW_SERVER: FindingArea = {
       known: "The units of this host are looked at.",
       clears: "Run `restore` as root, or mask these units until `open`.",
     },
+    "old-server": {
+      means:
+        "Whether the old server is still as the direct transfer left it: stopped, fenced, and not rolled back. Two servers with one name and one signing key damage rooms beyond repair, and what people write on the old one is not on the new one.",
+      known:
+        "`open` starts synlift on the old host over ssh, as `pull` did, without a question and with a time limit: it looks at the record of the fence, at processes, listeners and the database there, and changes nothing. After a bundle nobody is asked, as it does not say where it came from.",
+      clears:
+        "A blocker: leave the new server fenced; to move after all, drop the new database and pull again (for a copy that followed: `follow stop`, `follow`, `pull --followed`). A warning that the old host cannot be asked: if it is gone for good, nothing has to be done; otherwise run `synlift status` there.",
+    },
+    "old-server-written": {
+      means:
+        "The old server does not run, but its database was written to after it was stopped for the move: these changes are not on the new host.",
+      known:
+        "The old host compares PostgreSQL's counts of changed rows, sequences and positions, or the state of the SQLite file, with those at the stop. After a crash PostgreSQL begins to count anew, which looks the same.",
+      clears:
+        "Find out who wrote. If Synapse did, drop the new database and pull again. If nothing of it is needed: `--accept old-server-written`.",
+      accepts: ["open"],
+    },
+    "old-server-answers": {
+      means:
+        "A server with the name and the signing key of this one answers at `public_baseurl`, although the restored one is fenced: the old server runs, or another copy of it.",
+      known:
+        "`open` asks that address for the signing key, past any cache, while the new server is stopped. Other answers, and none, are not reported: they prove nothing.",
+      clears:
+        "Stop that server. If the move was rolled back, it has to be made again. If you are certain that no server of yours answers there: `--accept old-server-answers`.",
+      accepts: ["open"],
+    },
     "config-files": {
       means:
         "Whether Synapse reads the restored configuration and no other files, which could replace settings that were checked.",

@@ -13,35 +13,46 @@ export interface SenderCall {
   readonly start: string;
   /** Where this command takes options for what is started: a hint of the old host may name one. */
   readonly optionsIn?: string;
+  /** How it is reached again later; undefined where that is not kept. */
+  readonly oldHost?: OldHost | undefined;
 }
 
 /** The command that sends a homeserver, when it is found in the PATH of the old host. */
 export const SENDER_COMMAND = "synlift pull-sender";
 
-export interface SshTransferOptions {
+/** How synlift is started on the old host. */
+export interface OldHost {
   /** ssh://[user@]host[:port] */
   readonly address: string;
-  /** The command that starts the sender there, without its folder: `SENDER_COMMAND`, or with options. */
+  readonly sshConfig?: string | undefined;
+  /** The command that starts it there, without its folder: `SENDER_COMMAND`, or with options. */
   readonly senderCommand: string;
-  /** The folder there for journal and fence record. */
+  /** The folder there for journal and records. */
   readonly folder: string;
-  readonly sshConfig: string | undefined;
-  /** The option of this command that holds `senderCommand`. */
-  readonly option: "--export-command" | "--source-command";
+}
+
+interface SshCallOptions {
+  /** The option of this command that holds `senderCommand`; undefined where it has none. */
+  readonly option?: "--export-command" | "--source-command";
+  /** In seconds. */
+  readonly connectTimeout?: number;
 }
 
 /** Throws `bad-usage`. */
-export function callBySsh(options: SshTransferOptions): SenderCall {
-  const address = parseSshAddress(options.address);
+export function callBySsh(oldHost: OldHost, { option, connectTimeout }: SshCallOptions): SenderCall {
+  const address = parseSshAddress(oldHost.address);
   if (!address)
-    throw new MigrationError("bad-usage", `${options.address} is not the address of a host`, {
+    throw new MigrationError("bad-usage", `${oldHost.address} is not the address of a host`, {
       hint: "write it as ssh://old.example.org, or ssh://root@old.example.org:2222",
     });
-  const command = `${options.senderCommand} --out ${quoteShellWord(options.folder)}`;
+  const command = `${oldHost.senderCommand} --out ${quoteShellWord(oldHost.folder)}`;
   return {
-    call: sshCall(address, command, { configFile: options.sshConfig }),
+    call: sshCall(address, command, { configFile: oldHost.sshConfig, connectTimeout }),
     start: `synlift on ${address.host}`,
-    optionsIn: `${options.option} ${quoteShellWord(`${options.senderCommand} …`)}`,
+    ...(option === undefined
+      ? {}
+      : { optionsIn: `${option} ${quoteShellWord(`${oldHost.senderCommand} …`)}` }),
+    oldHost,
   };
 }
 
@@ -71,21 +82,29 @@ function sayingWhereOptionsGo(error: MigrationError, optionsIn: string | undefin
 
 /** Milliseconds that the started program may take to end. */
 const EXIT_TIMEOUT_MS = 5_000;
+/** The same where somebody waits for the answer. */
+const IMPATIENT_EXIT_MS = 1_000;
 
 /**
- * Starts it, and exchanges messages with it while `act` runs. Throws `connection-failed` or `program-missing`, with the
- * started program's own message when it ended before synlift there answered.
+ * Starts it, and exchanges messages with it while `act` runs. `patience` is how many milliseconds it may be silent, a minute or two
+ * otherwise. Throws `connection-failed` or `program-missing`, with the started program's own message when it ended before synlift there
+ * answered.
  */
 export async function withChannel<T>(
   { call, start, optionsIn }: SenderCall,
   act: (channel: Channel) => Promise<T>,
-  { programs, machine, signal }: System,
+  { programs, machine, signal }: Pick<System, "programs" | "machine" | "signal">,
+  { patience }: { readonly patience?: number } = {},
 ): Promise<T> {
+  const exitTimeout = patience === undefined ? EXIT_TIMEOUT_MS : IMPATIENT_EXIT_MS;
   const peer = await startPeer(call, programs);
-  const channel = await Channel.open(peer, { peerLocation: PEER });
+  const channel = await Channel.open(peer, {
+    peerLocation: PEER,
+    ...(patience === undefined ? {} : { timeout: patience }),
+  });
   try {
     const result = await act(channel);
-    await waitForEnd(peer, machine);
+    await waitForEnd(peer, exitTimeout, machine);
     return result;
   } catch (error) {
     signal.throwIfAborted();
@@ -95,7 +114,7 @@ export async function withChannel<T>(
       void peer.close();
       throw error instanceof MigrationError ? sayingWhereOptionsGo(error, optionsIn) : error;
     }
-    const ending = await waitForEnd(peer, machine);
+    const ending = await waitForEnd(peer, exitTimeout, machine);
     if (!channel.hasReceivedData) throw connectionFailure(ending, start);
     const said = describeStderr(ending);
     if (said === "") throw error;
@@ -106,10 +125,10 @@ export async function withChannel<T>(
   }
 }
 
-async function waitForEnd(peer: StartedPeer, machine: System["machine"]) {
+async function waitForEnd(peer: StartedPeer, milliseconds: number, machine: System["machine"]) {
   const late = new AbortController();
   const closing = peer.close();
-  void machine.wait(EXIT_TIMEOUT_MS, late.signal).then(
+  void machine.wait(milliseconds, late.signal).then(
     () => {
       peer.kill();
     },

@@ -183,6 +183,39 @@ test("run again it brings nothing again", async () => {
   assert.ok(!begun.includes("receive/customer_db_export.sql.gz"), begun.join());
 });
 
+/** What the gates say of the old server, and how the command ended. */
+async function oldServerAt(to: NewPlace, ...more: string[]) {
+  const ran = await synlift(["open", ...to.openArgs, "--dry-run", "--json", ...more]);
+  const found = resultOf(ran).findings.filter(({ id }) => id.startsWith("old-server"));
+  return { ...ran, found, said: found.map(({ id, level }) => `${id} ${level}`) };
+}
+
+test("open finds the old server stopped, and only warns when its host does not answer", async () => {
+  const asked = await oldServerAt(place);
+  assert.deepEqual([asked.code, asked.said], [0, ["old-server ok"]], asked.stderr);
+  assert.match(
+    asked.found[0]!.sentence,
+    /still stopped and fenced on its old host, ssh:.*nothing was written there since/,
+  );
+  const record = readFileSync(join(place.configDir, ".synlift", "restored.json"), "utf8");
+  assert.match(record, /"senderCommand": ".*pull-sender"/);
+  assert.doesNotMatch(record, /maintenance|--unit|--config/, "no option of the transfer is kept");
+  writeFileSync(
+    join(place.configDir, ".synlift", "restored.json"),
+    record.replace(`:${ssh.port}"`, `:${await freePort()}"`),
+  );
+  const gone = await oldServerAt(place);
+  writeFileSync(join(place.configDir, ".synlift", "restored.json"), record);
+  assert.deepEqual([gone.code, gone.said], [0, ["old-server warning"]], gone.stderr);
+  assert.match(gone.found[0]!.sentence, /could not be asked: .*refused/i);
+  assert.match(gone.found[0]!.hint ?? "", /gone for good, nothing has to be done/);
+  await server.old.cluster.sql("old", "update rooms set creator = creator");
+  const written = await oldServerAt(place);
+  assert.deepEqual([written.code, written.said], [EXIT_CODES["gate-failed"], ["old-server-written blocker"]]);
+  const accepted = await oldServerAt(place, "--accept", "old-server-written");
+  assert.deepEqual([accepted.code, accepted.said], [0, ["old-server-written note"]], accepted.stderr);
+});
+
 test("status on the old host says that the new one has all of it", async () => {
   const { details, findings } = resultOf(
     await synliftWell(["status", "--out", out, "--json"], { env: { PATH: server.env.PATH } }),
@@ -190,7 +223,7 @@ test("status on the old host says that the new one has all of it", async () => {
   assert.equal(typeof details["handedOver"], "string");
   assert.deepEqual(
     findings.map(({ id }) => id).filter((id) => !id.startsWith("export/")),
-    ["transfer-complete", "fence"],
+    ["transfer-complete", "fence", "source-written-since"],
   );
 });
 
@@ -202,6 +235,25 @@ test("after a rollback the old server goes on, and what it writes comes once the
   // A web server that was told to reload answers as before for a moment.
   while ((await seen()) !== "200") await new Promise((resolve) => setTimeout(resolve, 100));
   await server.old.people.alice.createRoom({ preset: "private_chat" });
+  // Whoever is at the new host may know nothing of it.
+  const beside = await oldServerAt(place);
+  assert.deepEqual(
+    [beside.code, beside.said],
+    [EXIT_CODES["gate-failed"], ["old-server blocker"]],
+    beside.stderr,
+  );
+  assert.match(beside.found[0]!.sentence, /runs on its old host: the move was rolled back there on /);
+  assert.match(beside.found[0]!.hint ?? "", /drop the new database, and run the same pull again/);
+  assert.equal((await synlift(["open", ...place.openArgs, "--json"])).code, EXIT_CODES["gate-failed"]);
+  assert.equal(existsSync(join(place.configDir, "homeserver.yaml")), false, "it stays fenced");
+  const insisting = await synlift(["open", ...place.openArgs, "--dry-run", "--accept", "old-server"]);
+  assert.equal(insisting.code, EXIT_CODES["bad-usage"]);
+  server.systemctl.run("stop", UNIT);
+  const idle = await oldServerAt(place);
+  assert.deepEqual([idle.code, idle.said], [EXIT_CODES["gate-failed"], ["old-server blocker"]], idle.stderr);
+  assert.match(idle.found[0]!.sentence, /was rolled back on the old host on /);
+  server.systemctl.run("start", UNIT);
+  await server.untilAnswers();
   const asked = await synliftWell(["status", "--out", out, "--json"]);
   assert.equal(resultOf(asked).details["handedOver"], null);
   assert.match(asked.stdout, /run the same pull again on the new host/);
@@ -210,6 +262,13 @@ test("after a rollback the old server goes on, and what it writes comes once the
     assert.equal(refused.code, EXIT_CODES["target-not-empty"], `${time}: ${refused.stderr}`);
     assert.match(refused.stderr, /has written since its database was received: new on .*drop that database/s);
   }
+  const behind = await oldServerAt(place);
+  assert.deepEqual(
+    [behind.code, behind.said],
+    [EXIT_CODES["gate-failed"], ["old-server blocker"]],
+    behind.stderr,
+  );
+  assert.match(behind.found[0]!.sentence, /has run on its old host since it was moved here/);
   await server.old.cluster.sql("postgres", "drop database new");
   await synliftWell(pull(place, "--yes"));
   const rooms = "select count(*) from rooms";
@@ -242,4 +301,20 @@ test("open proves it with what is kept beside the configuration, and old session
   }
   const { roomId, texts } = people.encrypted;
   assert.deepEqual(await readWithOldDevice(place.url, people.alice.session, roomId), texts);
+});
+
+test("both run, because an open was killed before it recorded that and the move was rolled back: the new one is stopped again", async () => {
+  const path = join(place.configDir, ".synlift", "restored.json");
+  const record = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+  writeFileSync(path, JSON.stringify({ ...record, opening: record["opened"], opened: null }));
+  await synliftWell(["rollback", "--out", out, "--yes", "--json"], server);
+  await server.untilAnswers();
+  const ran = await synlift([
+    ...["open", ...place.openArgs, "--start-command", place.startCommand],
+    ...["--stop-command", place.stopCommand, "--json"],
+  ]);
+  assert.equal(ran.code, EXIT_CODES["gate-failed"], ran.stderr);
+  assert.equal(resultOf(ran).findings.find(({ id }) => id === "old-server")?.level, "blocker");
+  assert.equal(existsSync(join(place.configDir, "homeserver.yaml")), false, "it is fenced again");
+  await assert.rejects(fetch(`${place.url}/health`));
 });

@@ -21,14 +21,10 @@ const failingWith = (hint: string) => `
   await channel.sendError(new MigrationError("database-unsupported", "it fails", { hint: ${JSON.stringify(hint)} }));
   process.exit(0);`;
 
-const { optionsIn } = callBySsh({
-  ...{
-    address: "ssh://root@old.example.org",
-    senderCommand: "synlift follow-source",
-    folder: "synlift-move",
-  },
-  ...{ sshConfig: undefined, option: "--source-command" },
-});
+const { optionsIn } = callBySsh(
+  { address: "ssh://root@old.example.org", senderCommand: "synlift follow-source", folder: "synlift-move" },
+  { option: "--source-command" },
+);
 
 async function hintOf(act: (hint: string) => Promise<unknown>, hint: string): Promise<string | undefined> {
   const error = await act(hint).then(

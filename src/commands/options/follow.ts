@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import type { StandbyPlace } from "../../move/follow/choose-standby.ts";
-import type { OldHost } from "../../move/follow/ask-source.ts";
+import type { OldHost } from "../../move/connect.ts";
 import type { LogicalPlace } from "../../move/follow/logical/choose.ts";
 import type { MediaOrder } from "../../move/follow/media/settle.ts";
 import { chooseLayout, type LayoutOptions } from "../../move/restore/layouts/choose.ts";

@@ -39,12 +39,12 @@ export const OLD_HOST_OPTIONS = optionGroup({
   /** Throws `bad-usage`. */
   read(given, { machine }: Pick<System, "machine">): SenderCall {
     if (given.fromCommand !== undefined) return callByCommand(given.fromCommand);
-    return callBySsh({
-      option: "--export-command",
+    const oldHost = {
       address: given.argument ?? "",
       senderCommand: [given.exportCommand ?? SENDER_COMMAND, ...senderArguments(given)].join(" "),
       folder: given.exportFolder ?? EXPORT_FOLDER,
       sshConfig: given.sshConfig === undefined ? undefined : resolve(machine.folder, given.sshConfig),
-    });
+    };
+    return callBySsh(oldHost, { option: "--export-command" });
   },
 });

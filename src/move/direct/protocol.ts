@@ -2,6 +2,7 @@ import { z } from "zod";
 import { formatSchema } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
+import { stateQuestion } from "../old-server/server-state.ts";
 
 /** Version of the protocol; increased with each incompatible change. 2: a database that follows is not sent. */
 export const PROTOCOL_VERSION = 2;
@@ -39,6 +40,9 @@ export const NEW_HOST_MESSAGES = {
   /** Everything is restored. */
   restored: z.object({ type: z.literal("restored") }),
 };
+
+/** What the new host says first: a transfer begins, or it only asks. */
+export const FIRST_MESSAGE = z.discriminatedUnion("type", [NEW_HOST_MESSAGES.begin, stateQuestion]);
 
 /** The messages of the old host. */
 const OLD_HOST_MESSAGES = {

@@ -20,6 +20,7 @@ import type { System } from "../../system/system.ts";
 import { sayingWhatIsLeft } from "../interrupted.ts";
 import { artifactOf, databaseStep, reasonNotRestored, sectionName } from "../restore/database-step.ts";
 import { databasesToRestore, type SourceDatabases } from "../restore/databases.ts";
+import { toAskAgain } from "../old-server/ask-state.ts";
 import { recordFolder } from "../restore/record.ts";
 import { configFindings, type RestoredServer, restoredServerOf } from "../restore/restored-server.ts";
 import { portedRows, type PortingByPython } from "../restore/port-step.ts";
@@ -143,6 +144,7 @@ async function receiveAll(
       rehearsal,
       outageSince: done.outageSince,
       passphrase: INVENTORY_PASSPHRASE,
+      oldHost: oldHostOf(order, followed, old.folder),
       ported: portedRows(journal),
     };
   };
@@ -153,6 +155,12 @@ async function receiveAll(
     findings: [...rewritten, ...findingsFrom(old), ...ended, ...found],
     server: restoredServerOf(source, target, planned),
   };
+}
+
+/** For `open`, in the folder that the old host itself has named. */
+function oldHostOf({ sender }: PullOrder, followed: FollowedPull | undefined, folder: string) {
+  const way = sender.oldHost ?? followed?.oldHost;
+  return (way && toAskAgain(way, folder)) ?? null;
 }
 
 const findingsFrom = ({ findings }: OldHostMessages["source"] | OldHostMessages["done"]) =>

@@ -18,9 +18,11 @@ import { lookAtMediaBeforehand, mediaSinceStep, mediaSteps } from "../export/med
 import { assertStayedDown, findSourceActivity, readSourceWhenDown } from "../export/source.ts";
 import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
 import { ALL_SENT, HANDED_OVER } from "../old-server/journal-facts.ts";
+import { lookAtServer } from "../old-server/server-state.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
 import {
   assertSameProtocol,
+  FIRST_MESSAGE,
   NEW_HOST_MESSAGES,
   type OldHostMessages,
   parseFromNew,
@@ -37,8 +39,8 @@ const EXISTING_MEDIA_FILE = "media-there.txt";
 
 /**
  * The old host's side of a direct transfer: sends a homeserver to the restore that started this run, and stops and fences
- * it when that side says so. Progress and errors are reported there. What an earlier run sent is not sent again. Throws
- * what an export throws, and `connection-failed`.
+ * it when that side says so. Progress and errors are reported there. What an earlier run sent is not sent again. Where `open` has
+ * started it, tells how this server is, and does nothing else. Throws what an export throws, and `connection-failed`.
  */
 export async function sendHomeserver(order: SendOrder, system: System): Promise<void> {
   const { terminal, signal } = system;
@@ -49,7 +51,11 @@ export async function sendHomeserver(order: SendOrder, system: System): Promise<
       version: PROTOCOL_VERSION,
       program: PROGRAM,
     } satisfies OldHostMessages["hello"]);
-    const begin = await readFromNewHost(channel, NEW_HOST_MESSAGES.begin);
+    const begin = await readFromNewHost(channel, FIRST_MESSAGE);
+    if (begin.type === "old-server") {
+      await channel.sendMessage(await lookAtServer(order, system));
+      return;
+    }
     assertSameProtocol(begin.version, "on the new host");
     const inventory = Inventory.parse(begin.inventory, "the inventory of the new host");
     const look = await lookBeforeSending(order, begin, system);
@@ -105,7 +111,10 @@ async function sendAll(
   const { serverName: subject } = homeserver;
   const { machine, signal } = system;
   const there = { path: join(folder, EXISTING_MEDIA_FILE), key: inventory.salt, wholeSeconds: true };
-  const place = await enterSenderFolder({ folder, subject, rehearsal, inventory, channel, writer }, system);
+  const place = await enterSenderFolder(
+    { folder, subject, rehearsal, followed, inventory, channel, writer },
+    system,
+  );
   try {
     await removePrivateCopy(folder, system.files);
     const { journal } = place;

@@ -12,7 +12,7 @@ import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import type { System } from "../../system/system.ts";
-import { HANDED_OVER, SENT_DIRECTLY } from "../old-server/journal-facts.ts";
+import { DATABASE_FOLLOWS, HANDED_OVER, SENT_DIRECTLY } from "../old-server/journal-facts.ts";
 import { NEW_HOST_MESSAGES, type OldHostMessages, readFromNewHost } from "./protocol.ts";
 import type { ChannelWriter } from "./writer.ts";
 
@@ -20,6 +20,8 @@ export interface SenderFolderOptions {
   readonly folder: string;
   readonly subject: string;
   readonly rehearsal: boolean;
+  /** The database is not sent. */
+  readonly followed: boolean;
   readonly inventory: Inventory;
   readonly channel: Channel;
   readonly writer: ChannelWriter;
@@ -30,7 +32,7 @@ export interface SenderFolderOptions {
  * `bundle-mismatch`.
  */
 export async function enterSenderFolder(
-  { folder, subject, rehearsal, inventory, channel, writer }: SenderFolderOptions,
+  { folder, subject, rehearsal, followed, inventory, channel, writer }: SenderFolderOptions,
   { files, machine }: System,
 ): Promise<BundleWorkspace> {
   await assertUsableFolder(folder, files);
@@ -49,6 +51,8 @@ export async function enterSenderFolder(
       });
     }
     await journal.setFact(SENT_DIRECTLY, "to another host");
+    if (followed) await journal.setFact(DATABASE_FOLLOWS, "on the new host");
+    else await journal.removeFact(DATABASE_FOLLOWS);
     // This run may find that the server has written since.
     await journal.removeFact(HANDED_OVER);
     return {

@@ -2,23 +2,13 @@ import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { callBySsh, withChannel } from "../connect.ts";
+import { callBySsh, type OldHost, withChannel } from "../connect.ts";
 import {
   FOLLOW_PROTOCOL_VERSION,
   type FollowAnswers,
   type FollowRequests,
   parseFollowAnswer,
 } from "./protocol.ts";
-
-/** How synlift is started on the old host, for everything that is not only reading. */
-export interface OldHost {
-  /** ssh://[user@]host[:port] */
-  readonly address: string;
-  readonly sshConfig?: string | undefined;
-  /** The command there, without its folder. */
-  readonly senderCommand: string;
-  readonly folder: string;
-}
 
 /** What the old host answers each request with. */
 const ANSWER = { facts: "facts", prepare: "prepared", undo: "undone" } as const;
@@ -31,7 +21,7 @@ export const withSource = <T>(
   progress: Pick<Progress, "note">,
 ): Promise<T> =>
   withChannel(
-    callBySsh({ ...old, sshConfig: old.sshConfig, option: "--source-command" }),
+    callBySsh(old, { option: "--source-command" }),
     async (channel) => {
       assertSameVersion((await answerOf(channel, "hello", progress)).version);
       return act(channel);

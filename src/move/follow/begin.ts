@@ -12,8 +12,9 @@ import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { bulletList, confirm } from "../confirm.ts";
+import type { OldHost } from "../connect.ts";
 import { assertDiskSpace } from "../disk-space.ts";
-import { askSource, type OldHost } from "./ask-source.ts";
+import { askSource } from "./ask-source.ts";
 import { chooseStandby } from "./choose-standby.ts";
 import type { FollowAnswers } from "./protocol.ts";
 import { chooseLogical, describeCopy, type NewLogicalCopy, serverFacts } from "./logical/choose.ts";
@@ -21,7 +22,7 @@ import { type MediaRecord, readMediaRecord, writeMediaRecord } from "./media/rec
 import { assertRoomForMedia, nearestFolder } from "./media/room.ts";
 import { describeMedia, settleMedia } from "./media/settle.ts";
 import type { FollowOrder } from "./order.ts";
-import { type FollowState, newFollowState, passwordFilePath, writeFollowState } from "./state.ts";
+import { type FollowState, newFollowState, oldHostOf, passwordFilePath, writeFollowState } from "./state.ts";
 import { tunnelFolder } from "./tunnel.ts";
 
 /** What copies and follows is settled, and the old host is prepared. */
@@ -171,13 +172,6 @@ async function withPort(
   if (!dryRun) await writeFollowState(configDir, state, system.files);
   return state;
 }
-
-export const oldHostOf = ({ old }: FollowState): OldHost => ({
-  address: old.address,
-  sshConfig: old.sshConfig,
-  senderCommand: old.senderCommand,
-  folder: old.folder,
-});
 
 async function targetFacts(
   { place, logical }: FollowOrder,

@@ -3,9 +3,10 @@ import type { ProgressView } from "../../report/progress-view.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { type CopyHere, copyHere } from "./copy-here.ts";
+import { lostCopy } from "./ended.ts";
 import { liveState } from "./live-text.ts";
 import type { MediaBeside } from "./media/beside.ts";
-import { type FollowState, writeFollowState } from "./state.ts";
+import type { FollowState } from "./state.ts";
 import { connectToOld, openTunnel } from "./tunnel.ts";
 import { type Followed, isLost, type Watch } from "./watch.ts";
 
@@ -91,7 +92,7 @@ async function followOnce(
   system: System,
   tell: (now: Followed) => void,
 ): Promise<boolean> {
-  const { machine, signal, files } = system;
+  const { machine, signal } = system;
   await copy.start();
   const tunnel = await openTunnel(state, configDir, await copy.account(), system);
   try {
@@ -103,10 +104,7 @@ async function followOnce(
       for (let goal: number | undefined; ;) {
         const now = await watch.look();
         goal ??= now.writtenBytes;
-        if (isLost(now)) {
-          await writeFollowState(configDir, { ...state, stage: "lost" }, files);
-          throw followLost(state);
-        }
+        if (isLost(now)) throw await lostCopy(state, now, system);
         tell(now);
         // People write all the time: it would hardly ever have everything of this moment.
         if (untilCaughtUp && hasUpTo(goal, now) && media?.hasEnded !== false) return true;
@@ -129,13 +127,3 @@ async function followOnce(
 
 const hasUpTo = (goal: number, { connected, writtenBytes, lagBytes }: Followed) =>
   connected && lagBytes !== null && writtenBytes - lagBytes >= goal;
-
-/** Exit code of its own: what was copied is of no use any more. */
-export const followLost = ({ old }: Pick<FollowState, "old">) =>
-  new MigrationError(
-    "follow-lost",
-    `the old server has removed parts of its log that the copy still needed${old.slot === null ? "" : `: replication slot ${old.slot} is lost`}, because the copy was too far behind or too long away`,
-    {
-      hint: "the copy cannot be continued, and the old server runs as before. Begin again with the same command and --begin-again",
-    },
-  );

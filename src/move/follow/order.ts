@@ -1,5 +1,5 @@
 import type { Road } from "../../homeserver/database/follow/record.ts";
-import type { OldHost } from "./ask-source.ts";
+import type { OldHost } from "../connect.ts";
 import type { StandbyPlace } from "./choose-standby.ts";
 import type { LogicalPlace } from "./logical/choose.ts";
 import type { MediaOrder } from "./media/settle.ts";

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import { sourceFactsSchema, targetFactsSchema } from "../../homeserver/database/follow/facts.ts";
 import { followIdSchema, ROADS } from "../../homeserver/database/follow/record.ts";
+import { stateQuestion } from "../old-server/server-state.ts";
 
 /** Version of the protocol between follow on the new host and `follow-source` on the old one. */
 export const FOLLOW_PROTOCOL_VERSION = 2;
@@ -120,7 +121,7 @@ type Requests = typeof REQUESTS;
 type Answers = typeof ANSWERS;
 export type FollowRequests = { [Type in keyof Requests]: z.infer<Requests[Type]> };
 export type FollowAnswers = { [Type in keyof Answers]: z.infer<Answers[Type]> };
-type FollowRequest = FollowRequests[keyof FollowRequests];
+export type FollowRequest = z.infer<typeof anyRequest>;
 type FollowAnswer = FollowAnswers[keyof FollowAnswers];
 
 const anyRequest = z.discriminatedUnion("type", [
@@ -129,6 +130,7 @@ const anyRequest = z.discriminatedUnion("type", [
   REQUESTS.undo,
   REQUESTS.media,
   REQUESTS["media-go"],
+  stateQuestion,
 ]);
 const anyAnswer = z.discriminatedUnion("type", [
   ANSWERS.hello,

@@ -74,7 +74,7 @@ export function statusLines(status: FollowStatus | undefined, configDir: string)
   const { state, by, followed, media } = status;
   const who = { unit: "the systemd unit synlift-follow", process: "a running synlift", nobody: "nobody" }[by];
   return [
-    `${state.serverName}: a copy of the database on ${state.old.address}, ${STAGES[state.stage]}; begun ${state.begun}`,
+    `${state.serverName}: a copy of the database on ${state.old.address}, ${state.endedThere ? "ended there" : STAGES[state.stage]}; begun ${state.begun}`,
     `kept up to date by ${who}`,
     ...(followed ? [liveState(followed).sentence] : []),
     ...placeLines(state),

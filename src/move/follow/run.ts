@@ -1,18 +1,20 @@
+import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
 import { recordFolder } from "../restore/record.ts";
-import { type Begun, oldHostOf, prepareFollow } from "./begin.ts";
+import { type Begun, prepareFollow } from "./begin.ts";
 import type { FollowOrder } from "./order.ts";
 import { copyStandby } from "./copy-standby.ts";
 import { placeOf } from "./logical/choose.ts";
 import { copyLogical } from "./logical/copy.ts";
 import { copyMediaBeside } from "./media/beside.ts";
 import type { MediaRecord } from "./media/record.ts";
-import { type FollowedUntil, followLost, keepFollowing } from "./loop.ts";
+import { CopyLost } from "./ended.ts";
+import { type FollowedUntil, keepFollowing } from "./loop.ts";
 import { acquireFollowLock } from "./lock.ts";
-import { type FollowState, readFollowState } from "./state.ts";
-import { agreeToStop, stopFollowing } from "./stop.ts";
+import { type FollowState, oldHostOf, readFollowState, writeFollowState } from "./state.ts";
+import { agreeToStop, isPromoted, stopFollowing } from "./stop.ts";
 import { assertMayHaveUnit, startUnit, type Unit } from "./unit.ts";
 
 export type FollowResult =
@@ -46,8 +48,9 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
   let begun: Begun | undefined;
   try {
     const before = await readFollowState(configDir, system);
-    if (before?.stage === "lost" && !order.beginAgain) throw followLost(before);
+    if (before?.stage === "lost" && !order.beginAgain) throw new CopyLost(before);
     if (before && order.beginAgain) {
+      await assertMayBeginAgain(order, before, system, view);
       const end = { configDir, yes: order.yes, dryRun: false, isOldHostGone: false, keepsMedia: true };
       await agreeToStop(end, system);
       await stopFollowing(end, system, view);
@@ -80,6 +83,9 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
         ...ended,
       };
     }
+  } catch (error) {
+    if (error instanceof CopyLost) await writeFollowState(configDir, error.lost, system.files);
+    throw error;
   } finally {
     await lock.release();
   }
@@ -98,6 +104,7 @@ async function wouldFollow(order: FollowOrder, system: System, view: ProgressVie
   if (before && order.beginAgain) {
     const end = { configDir, yes: true, dryRun: true, isOldHostGone: false, keepsMedia: true };
     const { lines } = await stopFollowing(end, system, view);
+    await assertMayBeginAgain(order, before, system, view);
     const { address } = again(order, before).old ?? before.old;
     return {
       kind: "dry-run",
@@ -105,7 +112,7 @@ async function wouldFollow(order: FollowOrder, system: System, view: ProgressVie
       lines: [...lines, `make another copy of the database on ${address}`],
     };
   }
-  if (before?.stage === "lost") throw followLost(before);
+  if (before?.stage === "lost") throw new CopyLost(before);
   const found = await prepareFollow(order, before, system, view);
   if (found.kind === "dry-run") return found;
   const { old, serverName } = found.state;
@@ -123,8 +130,34 @@ async function wouldFollow(order: FollowOrder, system: System, view: ProgressVie
   };
 }
 
+/**
+ * A database that was cut over stays, and may be where the next copy would be: that is found before anything is forgotten. Throws what
+ * begins a copy, `target-not-empty` above all.
+ */
+async function assertMayBeginAgain(
+  order: FollowOrder,
+  before: FollowState,
+  system: System,
+  view: ProgressView,
+): Promise<void> {
+  if (!(await isPromoted(before, system))) return;
+  try {
+    await prepareFollow({ ...again(order, before), dryRun: true }, undefined, system, view);
+  } catch (error) {
+    if (!(error instanceof MigrationError) || error.code !== "target-not-empty") throw error;
+    throw new MigrationError(
+      error.code,
+      `the copy of the database of ${before.serverName} was cut over: synlift does not delete it, and another one cannot be made in its place: ${error.message}`,
+      {
+        hint: `nothing was changed. If nobody needs that database any more, remove it first; otherwise: ${error.hint ?? "choose another place"}`,
+        cause: error,
+      },
+    );
+  }
+}
+
 /** The order for another copy like the one that there was, where it does not say otherwise. */
-function again(order: FollowOrder, { old, here, road }: FollowState): FollowOrder {
+function again(order: FollowOrder, { old, here, road, stage }: FollowState): FollowOrder {
   const same = { ...order, old: order.old ?? old, road: order.road ?? road };
   if (here.kind === "standby") {
     const { place } = order;
@@ -134,7 +167,8 @@ function again(order: FollowOrder, { old, here, road }: FollowState): FollowOrde
       place: {
         ...place,
         ...(isMoved ? {} : { cluster: here.cluster?.name, dataDir: here.data }),
-        port: place.port ?? here.port,
+        // One that was cut over has its port still.
+        port: place.port ?? (isMoved && (stage === "detached" || stage === "done") ? undefined : here.port),
       },
     };
   }

@@ -18,10 +18,12 @@ import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { findExportSource } from "../old-server/find-source.ts";
+import { lookAtServer, type OldServerState } from "../old-server/server-state.ts";
 import { forgetMediaPasses, lookAtMedia, sendMediaPass } from "./media/send.ts";
 import {
   FOLLOW_PROTOCOL_VERSION,
   type FollowAnswers,
+  type FollowRequest,
   type FollowRequests,
   parseFollowRequest,
 } from "./protocol.ts";
@@ -61,10 +63,10 @@ export async function followSource(order: FollowSourceOrder, system: System): Pr
   }
 }
 
-type Answer = FollowAnswers["facts" | "prepared" | "undone"];
+type Answer = FollowAnswers["facts" | "prepared" | "undone"] | OldServerState;
 
 async function answer(
-  request: FollowRequests["facts" | "prepare" | "undo" | "media-go"],
+  request: Exclude<FollowRequest, { readonly type: "media" }>,
   order: FollowSourceOrder,
   channel: Channel,
   system: System,
@@ -80,6 +82,8 @@ async function answer(
       throw new MigrationError("connection-failed", 'the new host sent "media-go" at the wrong time', {
         hint: "use the same version of synlift on both hosts, and run the same command again",
       });
+    case "old-server":
+      return lookAtServer(order, system);
   }
 }
 

@@ -4,6 +4,7 @@ import { MigrationError } from "../../errors.ts";
 import { madeElsewhere, otherMachineError, thisMachine } from "../../journal/made-on.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
+import type { OldHost } from "../connect.ts";
 import { recordFolder } from "../restore/record.ts";
 
 /** PostgreSQL writes a position in its log as two hexadecimal numbers. */
@@ -82,6 +83,8 @@ const stateSchema = z.object({
   tunnel: z.object({ folder: z.string() }),
   here: z.discriminatedUnion("kind", [standbySchema, logicalSchema]),
   stage: z.enum(["preparing", "copying", "following", "fenced", "detached", "done", "lost"]),
+  /** What was made for it on the old host is undone there: since when, ISO 8601, where that is known. */
+  endedThere: z.object({ at: z.string().nullable() }).optional(),
   /** The full comparison before the cut-over. `file` lies beside this one. */
   compared: z.object({ at: z.string(), position, file: z.string() }).nullable(),
 });
@@ -165,6 +168,14 @@ export async function removeFollowState(
   // Last: as long as it is there, the same command can be run again.
   await files.remove(statePath(configDir));
 }
+
+/** How the old host was given to `follow`. */
+export const oldHostOf = ({ old }: FollowState): OldHost => ({
+  address: old.address,
+  sshConfig: old.sshConfig,
+  senderCommand: old.senderCommand,
+  folder: old.folder,
+});
 
 /** Throws `bad-usage` for a copy by logical replication. */
 export function standbyOf(state: FollowState): Extract<FollowState["here"], { kind: "standby" }> {

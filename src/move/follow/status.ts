@@ -5,8 +5,8 @@ import { formatBytes } from "../../report/units.ts";
 import { noProgress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { type CopyHere, copyHere } from "./copy-here.ts";
+import { CopyLost, lostCopy } from "./ended.ts";
 import { acquireFollowLock } from "./lock.ts";
-import { followLost } from "./loop.ts";
 import { type MediaRecord, readMediaRecord } from "./media/record.ts";
 import { type FollowState, lockPath, readFollowState } from "./state.ts";
 import { connectToOld, openTunnel } from "./tunnel.ts";
@@ -46,21 +46,35 @@ export async function followStatus(configDir: string, system: System): Promise<F
       findings: [cutOver(state), ...unread],
       failure: undefined,
     };
+  // Whoever followed has nothing to go on with once the copy is lost.
+  const running: Finding[] =
+    by !== "nobody" ? [] : [(await isUnitOf(configDir, system)) ? startsAgain(state) : nobody(state)];
   const findings: Finding[] = [...unread];
-  findings.push(
-    ...(by !== "nobody" ? [] : [(await isUnitOf(configDir, system)) ? startsAgain(state) : nobody(state)]),
-  );
   let followed: Followed | undefined;
   try {
     followed = await look(state, configDir, by, system);
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
+    if (error instanceof CopyLost)
+      return { state: error.lost, by, followed, media, findings, failure: error };
     findings.push(notSeen(error, by, state));
   }
-  const isOver = state.stage === "lost" || (followed !== undefined && isLost(followed));
   if (followed) findings.push(...judge(followed, by));
   if (media) findings.push(...judgeMedia(media));
-  return { state, by, followed, media, findings, failure: isOver ? followLost(state) : undefined };
+  const failure =
+    followed && isLost(followed)
+      ? await lostCopy(state, followed, system)
+      : state.stage === "lost"
+        ? new CopyLost(state)
+        : undefined;
+  return {
+    state: failure?.lost ?? state,
+    by,
+    followed,
+    media,
+    findings: [...(failure ? [] : running), ...findings],
+    failure,
+  };
 }
 
 async function whoFollows(configDir: string, system: System): Promise<FollowStatus["by"]> {

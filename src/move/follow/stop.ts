@@ -13,11 +13,10 @@ import type { System } from "../../system/system.ts";
 import { withProgress } from "../../system/throttled-progress.ts";
 import { bulletList, confirm } from "../confirm.ts";
 import { askSource } from "./ask-source.ts";
-import { oldHostOf } from "./begin.ts";
 import { forgetMedia, type MediaRecord, readMediaRecord } from "./media/record.ts";
 import { isInUse } from "./media/settle.ts";
 import { removeWritten } from "./media/written.ts";
-import { type FollowState, readFollowState, removeFollowState } from "./state.ts";
+import { type FollowState, oldHostOf, readFollowState, removeFollowState } from "./state.ts";
 import { describeCopy } from "./logical/choose.ts";
 import { emptyLogical, releaseLogical } from "./logical/stop.ts";
 import { removeTunnelFolder } from "./tunnel.ts";
@@ -149,8 +148,8 @@ function describeMedia({ record: { dir, last, running }, becomes }: MediaEnd): s
   return [`delete the media that were copied to ${dir} on this host${count}; what else lies there stays`];
 }
 
-/** By what the folder is, and by the state: either of them is enough. */
-async function isPromoted(state: FollowState, system: System): Promise<boolean> {
+/** Whether it is a server of its own by now: by what the folder is, and by the state; either of them is enough. */
+export async function isPromoted(state: FollowState, system: System): Promise<boolean> {
   if (state.stage === "detached" || state.stage === "done") return true;
   if (state.here.kind !== "standby") return false;
   const found = await lookAtData(state.here, system);

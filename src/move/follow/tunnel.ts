@@ -11,6 +11,7 @@ import {
   sshForwardCall,
 } from "../../system/programs/ssh.ts";
 import type { System } from "../../system/system.ts";
+import { CopyLost, endedThere } from "./ended.ts";
 import { type FollowState, passwordFilePath } from "./state.ts";
 
 /** A way to the old PostgreSQL, through ssh, to a socket of this host. */
@@ -156,16 +157,22 @@ export const oldDatabase = (
 /** Milliseconds in which the old server has to answer. */
 const ANSWER_MS = 30_000;
 
-/** A session on the old database. The caller closes it. Throws `connection-failed` when nobody answers at the other end of the tunnel. */
+/**
+ * A session on the old database. The caller closes it. Throws `connection-failed` when nobody answers at the other end of the tunnel,
+ * and `follow-lost` when the copy is not let in any more, because it was ended on the old host.
+ */
 export async function connectToOld(
-  state: Tunnelled,
+  state: FollowState,
   configDir: string,
-  { postgres }: Pick<System, "postgres">,
+  system: Pick<System, "postgres" | "programs" | "machine" | "signal">,
 ): Promise<PostgresSession> {
   try {
-    return await postgres.connect(oldDatabase(state, configDir), { responseTimeout: ANSWER_MS });
+    return await system.postgres.connect(oldDatabase(state, configDir), { responseTimeout: ANSWER_MS });
   } catch (error) {
-    if (reasonOf(error, "no-connection")?.server !== "no-response") throw error;
+    const reason = reasonOf(error, "no-connection");
+    const ended = reason?.server === "accepting" ? await endedThere(state, system) : undefined;
+    if (ended) throw new CopyLost({ ...state, endedThere: ended });
+    if (reason?.server !== "no-response") throw error;
     const { host, port } = state.old.postgres;
     throw new MigrationError(
       "connection-failed",

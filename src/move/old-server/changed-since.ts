@@ -12,6 +12,28 @@ import type { Lifted } from "./lifted.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 
+/** How the server of a record is now: whether it runs, or has written since it was fenced. Changes nothing. */
+export type SourceNow =
+  | { readonly kind: "running"; readonly signs: readonly string[] }
+  | { readonly kind: "written" }
+  | { readonly kind: "unchanged" }
+  /** It could not be looked at. */
+  | { readonly kind: "unknown"; readonly why: string };
+
+export async function sourceNow(record: FenceRecord, system: System): Promise<SourceNow> {
+  try {
+    const homeserver = await readHomeserver({ ...record.source, signal: system.signal }, system.files);
+    const alive = await findActivity(homeserver, system);
+    if (alive.length > 0) return { kind: "running", signs: alive.map(({ sentence }) => sentence) };
+    // Without a fence there was no moment from which on nothing was written.
+    if (record.marker === null) return { kind: "unchanged" };
+    return { kind: (await markerNow(homeserver, system)) === record.marker ? "unchanged" : "written" };
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    return { kind: "unknown", why: error.message };
+  }
+}
+
 /**
  * Whether the old server has run or written since it was fenced: then the bundle, or the restored server, is out of date.
  * Changes nothing.
@@ -25,41 +47,39 @@ export async function changedSinceFenced(
     ? "drop the new database, and run the same pull again on the new host"
     : "run the same export again";
   if (record.activeChanges.length === 0) return [];
-  try {
-    const homeserver = await readHomeserver({ ...record.source, signal: system.signal }, system.files);
-    const alive = await findActivity(homeserver, system);
-    if (alive.length > 0) {
+  const now = await sourceNow(record, system);
+  switch (now.kind) {
+    case "unchanged":
+      return [];
+    case "running":
       return [
         {
           id: "source-up",
           level: "warning",
           sentence: `${record.subject} ${record.marker === null ? "still runs on this host: the export has not stopped it" : "runs on this host although it was stopped for the move"}`,
-          evidence: alive.map(({ sentence }) => sentence),
+          evidence: now.signs,
           hint: `stop it, and ${again}; or, to cancel the move, run synlift rollback`,
         },
       ];
-    }
-    if (record.marker === null) return [];
-    if ((await markerNow(homeserver, system)) === record.marker) return [];
-    return [
-      {
-        id: "source-written-since",
-        level: "warning",
-        sentence: sent
-          ? `the database of ${record.subject} was written to after it was sent: the new host does not have these changes`
-          : `the database of ${record.subject} was written to after it was packed: the bundle does not contain these changes`,
-        hint: `${again}: it ${sent ? "sends" : "packs"} the database again`,
-      },
-    ];
-  } catch (error) {
-    if (!(error instanceof MigrationError)) throw error;
-    return [
-      {
-        id: "source-not-checked",
-        level: "note",
-        sentence: `whether ${record.subject} was written to since it was ${sent ? "sent" : "packed"} could not be checked: ${error.message}`,
-      },
-    ];
+    case "written":
+      return [
+        {
+          id: "source-written-since",
+          level: "warning",
+          sentence: sent
+            ? `the database of ${record.subject} was written to after it was sent: the new host does not have these changes`
+            : `the database of ${record.subject} was written to after it was packed: the bundle does not contain these changes`,
+          hint: `${again}: it ${sent ? "sends" : "packs"} the database again`,
+        },
+      ];
+    case "unknown":
+      return [
+        {
+          id: "source-not-checked",
+          level: "note",
+          sentence: `whether ${record.subject} was written to since it was ${sent ? "sent" : "packed"} could not be checked: ${now.why}`,
+        },
+      ];
   }
 }
 

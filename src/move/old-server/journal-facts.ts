@@ -13,6 +13,9 @@ export const OUTAGE_BOOT = "outageBoot";
 /** Set for a direct transfer, whose artifacts are on another host. */
 export const SENT_DIRECTLY = "road";
 
+/** Set for a direct transfer whose database is a copy that follows on the new host. */
+export const DATABASE_FOLLOWS = "databaseFollows";
+
 /** When the new host had received everything. */
 export const HANDED_OVER = "handedOver";
 

@@ -165,10 +165,10 @@ export function acceptStartChanges(findings: readonly Finding[], { started }: Re
   );
 }
 
-/** Without these the new server is not the old one, so they cannot be accepted. */
+/** Without these the new server is not the old one, or the old one runs as well: they cannot be accepted. */
 const NEVER_ACCEPTED = new Set([
   ...["signing-key", "signing-key-published", "server-name", "row-counts", "state-database"],
-  "mas-secret:secrets.encryption",
+  ...["mas-secret:secrets.encryption", "old-server"],
 ]);
 
 /** Turns accepted blockers into notes. Throws `bad-usage` for one that cannot be accepted. */
@@ -176,7 +176,10 @@ export function acceptFindings(findings: readonly Finding[], accepted: readonly 
   const never = accepted.find((id) => NEVER_ACCEPTED.has(id));
   if (never !== undefined) {
     throw new MigrationError("bad-usage", `--accept ${never}: this gate cannot be accepted`, {
-      hint: "restore again; a server that fails it is not the old one",
+      hint:
+        never !== "old-server"
+          ? "restore again; a server that fails it is not the old one"
+          : "two servers with one name and one key must never run: the finding says what to do",
     });
   }
   return findings.map((finding) =>

@@ -22,6 +22,8 @@ import { alreadyRunning, assertOpenable, withLayout } from "./preconditions.ts";
 import { outageOf, writeGateReport } from "./report.ts";
 import { assertUnitsKnown, bootFindings, enableUnits, unitsToEnable } from "./boot.ts";
 import { assertAnswering, endAnswering } from "../old-server/end-answering.ts";
+import { oldServerBeside, oldServerGate } from "./old-server.ts";
+import { publicAnswerGate } from "./public-answer.ts";
 import { readRestored } from "./restored-server.ts";
 import { isAlreadyRunning, liftFenceAndStart, type Opening, verifyRunning } from "./start.ts";
 import { startTrial, type Trial } from "./trial.ts";
@@ -106,7 +108,7 @@ export async function openRestored(
   if (order.enable) assertUnitsKnown(unitsToEnable(first, order.startCommand));
   if (maintenance !== undefined) await assertAnswering(maintenance, system);
   assertOpenable(first, isolation(order));
-  const held = await acquireLock(join(recordFolder(folder), "lock"), system.files, system.machine);
+  const held = await acquireLock(join(recordFolder(folder), "lock"), system.files, system.machine, folder);
   try {
     // Read again: the run that held the lock may have opened it.
     const record = await readRecord(folder, system.files);
@@ -139,10 +141,12 @@ async function verifyAndOpen(
   const homeserver = await readRestored(record, { fenced, workingFolder }, system);
   const check = addressCheck(homeserver, inventory);
   const report = gateReport({ record, inventory, order, check }, system);
+  const moved = { record, isFollowed: sectionsOf(inventory).database.followed !== undefined };
   if (!fenced && trialPort === undefined && (await isAlreadyRunning(record, homeserver, system))) {
     // The run that started it may have been interrupted before it asked the server anything.
     const token = await readTokenFile(order.tokenFile, files);
-    const opening = { ...order, record, inventory, homeserver, token };
+    const before = await oldServerBeside(moved, system);
+    const opening = { ...order, record, inventory, homeserver, token, before };
     const asked = await (order.dryRun
       ? verifyRunning(opening, system, { stopIfWrong: false })
       : verifyStart(record, opening, system, verifyRunning));
@@ -172,17 +176,29 @@ async function verifyAndOpen(
   };
   // The gates passed before the first trial; people have written to it since.
   if (trialPort !== undefined && record.tried !== undefined) return runTrial(trial, [], system);
-  const gates = await runGates({ inventory, homeserver, record, installed }, system, view);
-  // A trial listens elsewhere.
-  const ports = trialPort === undefined ? await portsFor({ record, homeserver, installed }, system) : [];
-  const findings = acceptFindings(acceptStartChanges([...gates, ...ports], record), order.accept);
+  const gates = await inParallel(
+    runGates({ inventory, homeserver, record, installed }, system, view),
+    // A trial is reached by nobody, so the old server may run meanwhile, and it listens elsewhere.
+    ...(trialPort === undefined
+      ? [
+          oldServerGate(moved, system),
+          publicAnswerGate(homeserver, record, sectionsOf(inventory).key.keys, system),
+          portsFor({ record, homeserver, installed }, system),
+        ]
+      : []),
+  );
+  const findings = acceptFindings(acceptStartChanges(gates, record), order.accept);
   const failure = gateFailure(findings);
   if (failure || order.dryRun) {
     await report(findings, false);
     return failure ? { kind: "blocked", findings, failure } : { kind: "dry-run", findings };
   }
   if (trialPort !== undefined) return runTrial(trial, findings, system);
-  const started = await startRecorded(record, { ...order, record, inventory, homeserver, token }, system);
+  const started = await startRecorded(
+    record,
+    { ...order, record, inventory, homeserver, token, before: [] },
+    system,
+  );
   const all = [...findings, ...started];
   const wrong = gateFailure(started);
   if (wrong) {
@@ -192,6 +208,12 @@ async function verifyAndOpen(
   view.outage(undefined);
   const isRunning = order.startCommand !== undefined;
   return recordOpening({ record, order, findings: all, isRunning, check }, report, system);
+}
+
+/** The findings of all, once the last of them has ended: none is left running when another one fails. */
+async function inParallel(...looks: readonly Promise<Finding[]>[]): Promise<Finding[]> {
+  await Promise.allSettled(looks);
+  return (await Promise.all(looks)).flat();
 }
 
 /** In a container its listeners are in nobody's way; only the port that is published on this host can be taken. */

@@ -30,6 +30,8 @@ export interface Opening {
   readonly token: string | undefined;
   /** Ids of the checks after the start that may fail. */
   readonly accept: readonly string[];
+  /** What was found of the old server, where this one ran already: then it is no gate before the start. */
+  readonly before: readonly Finding[];
 }
 
 /** Milliseconds that a server may take to start: a large one fills its caches first. */
@@ -58,7 +60,7 @@ export async function verifyRunning(
 ): Promise<readonly Finding[]> {
   const url = urlToAsk(opening);
   if (stopIfWrong) return verifyOrStop(url, opening, system, () => Promise.resolve());
-  return acceptFindings(await verifyStarted(url, opening, system), opening.accept);
+  return verifyAll(url, opening, system);
 }
 
 /** Throws `bad-usage` when there is none. */
@@ -87,7 +89,7 @@ async function verifyOrStop(
     await begin();
     await isRunning();
     await waitUntilUp(url, START_TIMEOUT_MS, local, isRunning);
-    findings = acceptFindings(await verifyStarted(url, opening, system), opening.accept);
+    findings = await verifyAll(url, opening, system);
   } catch (error) {
     // Before the stop, which adds lines of its own.
     await showJournal(units, homeserver, system);
@@ -120,6 +122,10 @@ export async function isAlreadyRunning(
       hint: "stop it, drop its database and restore again, because it may have written to the database",
     },
   );
+}
+
+async function verifyAll(url: string, opening: Opening, system: System): Promise<Finding[]> {
+  return acceptFindings([...opening.before, ...(await verifyStarted(url, opening, system))], opening.accept);
 }
 
 /** Verifies the identity of a started server; failed checks are blockers. */

@@ -20,6 +20,16 @@ const recordSchema = z.object({
   recipients: z.array(z.string()).min(1).optional(),
   /** Name of the file next to this one with the inventory's passphrase, after a direct transfer. */
   passphrase: z.string().optional(),
+  /** How the old host of a direct transfer is asked again; null where that is not kept, and left out for a bundle. */
+  oldHost: z
+    .object({
+      address: z.string(),
+      sshConfig: z.string().optional(),
+      senderCommand: z.string(),
+      folder: z.string(),
+    })
+    .nullable()
+    .optional(),
   /** Command prefix that runs PostgreSQL's programs where they can reach the database, if they cannot from here. */
   databaseCommand: z.array(z.string()).optional(),
   /** The authentication service's configuration, if it was restored too: as it is named once the fence is lifted, and before. */
@@ -83,7 +93,8 @@ export const comparedMediaPath = (configFolder: string) =>
 
 /** The record of a finished restore that is not opened yet. */
 export function newRecord(made: {
-  origin: Pick<Manifest, "id" | "rehearsal" | "recipients" | "outageSince"> & { passphrase?: string };
+  origin: Pick<Manifest, "id" | "rehearsal" | "recipients" | "outageSince"> &
+    Partial<Pick<RestoreRecord, "passphrase" | "oldHost">>;
   serverName: string;
   plan: ConfigPlan;
   databaseCommand: readonly string[] | undefined;
@@ -111,6 +122,7 @@ export function newRecord(made: {
     rehearsal: origin.rehearsal,
     ...(origin.recipients ? { recipients: origin.recipients } : {}),
     ...(origin.passphrase === undefined ? {} : { passphrase: origin.passphrase }),
+    ...(origin.oldHost === undefined ? {} : { oldHost: origin.oldHost }),
     ...(databaseCommand ? { databaseCommand: [...databaseCommand] } : {}),
     ...(mas ? { mas: { configPaths: [...mas.configPaths], fencedPaths: [...mas.fencedPaths] } } : {}),
     mediaStore,

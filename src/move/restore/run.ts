@@ -37,7 +37,7 @@ import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
 import { findPortingSynapse } from "../port/synapse.ts";
 import { createRoles } from "./roles.ts";
 import { type Porting, type PortingByPython, portLogIn } from "./port-step.ts";
-import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
+import { findRecord, newRecord, recordFolder, type RestoreRecord, writeRecord } from "./record.ts";
 
 /** What is restored, from a bundle or by direct transfer. */
 export interface RestoreSource {
@@ -253,6 +253,8 @@ async function checkCustomDumps(
 export type Origin = Pick<Manifest, "rehearsal" | "recipients" | "outageSince"> & {
   /** Name of the file in the record's folder with the inventory's passphrase. */
   readonly passphrase?: string;
+  /** How the old host of a direct transfer is asked again. */
+  readonly oldHost?: RestoreRecord["oldHost"];
   /** Rows that were added for uploads from archives outside the bundle. */
   readonly addedUploads?: number;
   /** Rows of a database that was ported, by table. */
@@ -282,7 +284,7 @@ export async function runRestore(
   if (layout.logFolder !== undefined) await makeOwnedFolder(layout.logFolder, owner, files);
   // Before there is anything to start: installing a package during the restore would start it.
   await blockUnits({ fence: plan.fence, dropIns }, system);
-  const held = await acquireLock(join(recordFolder(folder), "lock"), files, machine);
+  const held = await acquireLock(join(recordFolder(folder), "lock"), files, machine, folder);
   try {
     const filled = await fill(await journalIn(folder, files));
     const { addedUploads, ported } = filled;

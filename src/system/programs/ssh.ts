@@ -31,6 +31,8 @@ export interface SshOptions {
   readonly configFile?: string | undefined;
   /** `command` is the name of a subsystem of the other host's SSH server (ssh(1), -s). */
   readonly subsystem?: boolean;
+  /** Seconds in which the host has to let us in; 20 by default. */
+  readonly connectTimeout?: number | undefined;
 }
 
 /**
@@ -40,11 +42,11 @@ export interface SshOptions {
 export function sshCall(
   { host, user, port }: SshAddress,
   command: string,
-  { configFile, subsystem = false }: SshOptions = {},
+  { configFile, subsystem = false, connectTimeout = 20 }: SshOptions = {},
 ): ProgramCall {
   const options = {
     BatchMode: "yes",
-    ConnectTimeout: "20",
+    ConnectTimeout: String(connectTimeout),
     ServerAliveInterval: "15",
     ServerAliveCountMax: "4",
     // Most of the data is compressed already, and compression would distort the measured rate.

@@ -15,6 +15,7 @@ test("what makes the new server the old one cannot be accepted, whatever else is
     "row-counts",
     "state-database",
     "mas-secret:secrets.encryption",
+    "old-server",
   ])
     assert.throws(() => acceptFindings([], ["config-files", id]), {
       code: "bad-usage",

@@ -1,4 +1,5 @@
 import type { DatabaseSection } from "../../../homeserver/database/section.ts";
+import type { OldHost } from "../../connect.ts";
 import type { OldHostMessages } from "../protocol.ts";
 
 /** Media that were copied beside the database. */
@@ -13,6 +14,8 @@ export interface FollowedMedia {
 
 /** A pull of a homeserver whose database follows already. */
 export interface FollowedPull {
+  /** How the copy reaches the old host. */
+  readonly oldHost: OldHost;
   /** Undefined where none were copied. */
   readonly media: FollowedMedia | undefined;
   /** Awaited with the name of each media file before it is written; undefined where nobody has to know. */

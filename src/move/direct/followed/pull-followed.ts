@@ -5,8 +5,9 @@ import type { ProgressView } from "../../../report/progress-view.ts";
 import { formatCountOf } from "../../../report/units.ts";
 import type { System } from "../../../system/system.ts";
 import { copyHere } from "../../follow/copy-here.ts";
-import { type FollowState, readFollowState } from "../../follow/state.ts";
-import { openTunnel } from "../../follow/tunnel.ts";
+import { CopyLost } from "../../follow/ended.ts";
+import { type FollowState, oldHostOf, readFollowState } from "../../follow/state.ts";
+import { connectToOld, openTunnel } from "../../follow/tunnel.ts";
 import { isUnitOf, removeUnit, startUnitAgain, takeOver } from "../../follow/unit.ts";
 import type { PullOrder } from "../order.ts";
 import { assertLeadsToCopy, copyOf } from "./copy.ts";
@@ -27,7 +28,7 @@ export interface ComparedBeforehand {
 
 /**
  * Prepares the cut-over of a copy that follows, and lets `act` have the old server stopped, with what cuts over then. Compares all rows
- * first, while the old server runs, unless that was done; a rehearsal does only this. Throws `bad-usage`, `comparison-failed`,
+ * first, while the old server runs, unless that was done; a rehearsal does only this. Throws `bad-usage`, `comparison-failed`, `follow-lost`,
  * `connection-failed`, `target-unsuitable`, `bundle-in-use`.
  */
 export async function withFollowed<T>(
@@ -45,10 +46,12 @@ export async function withFollowed<T>(
   const beside = await mediaBeside(target, system);
   const saved = await savedComparison.read(configDir, state, files);
   const lines = describeCut(state, saved?.main);
+  const oldHost = oldHostOf(state);
   // Whatever follows goes on: nothing is taken from it.
   if (dryRun) {
     const nothing = () => Promise.reject(new TypeError("a dry run cuts nothing"));
     return act({
+      oldHost,
       lines,
       media: beside,
       begins: undefined,
@@ -63,6 +66,8 @@ export async function withFollowed<T>(
     const account = await copyHere(state, system, view).account();
     const tunnel = await openTunnel(state, configDir, account, system);
     try {
+      // It says best why the old server does not let the copy in.
+      await (await connectToOld(state, configDir, system)).close();
       const cut: CutOver = { state, configDir, copy };
       const compared = await comparison(cut, { saved, follows, rehearsal }, system, view);
       if (rehearsal) return comparedBeforehand(compared);
@@ -72,6 +77,7 @@ export async function withFollowed<T>(
       const media = await mediaBeside(target, system);
       return await noting(media, configDir, system, (begins) =>
         act({
+          oldHost,
           media,
           begins,
           lines: describeCut(state, compared.main),
@@ -129,16 +135,14 @@ async function comparison(
 
 async function followingState(configDir: string, system: System): Promise<FollowState> {
   const state = await readFollowState(configDir, system);
-  if (state && state.stage !== "preparing" && state.stage !== "copying" && state.stage !== "lost")
-    return state;
-  const [why, hint] = !state
-    ? [
+  if (state?.stage === "lost") throw new CopyLost(state);
+  if (state && state.stage !== "preparing" && state.stage !== "copying") return state;
+  const [why, hint] = state
+    ? ["the copy is not complete yet", "wait until synlift follow status says that it follows"]
+    : [
         `nothing follows the old server for ${configDir}`,
         "begin with synlift follow, or leave out --followed",
-      ]
-    : state.stage === "lost"
-      ? ["the copy has lost the old server's log", "begin again: synlift follow --begin-again"]
-      : ["the copy is not complete yet", "wait until synlift follow status says that it follows"];
+      ];
   throw new MigrationError("bad-usage", `--followed: ${why}`, { hint });
 }
 

@@ -26,7 +26,7 @@ import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import { recordFolder } from "../../restore/record.ts";
 import { type FollowState, writeFollowState } from "../state.ts";
-import { oldDatabase, oldServerForServer, openTunnel } from "../tunnel.ts";
+import { connectToOld, oldDatabase, oldServerForServer, openTunnel } from "../tunnel.ts";
 import { addressesOf, type LogicalCopy, serverAccount, serverFacts } from "./choose.ts";
 
 /** Connections at once that read the old database: it serves people meanwhile. */
@@ -55,6 +55,8 @@ export async function copyLogical(
   const account = await accountOf(addresses.role.administrator, system);
   const tunnel = await openTunnel(state, configDir, account, system);
   try {
+    // Before anything is made here: it says best why the old server does not let the copy in.
+    await (await connectToOld(state, configDir, system)).close();
     await createRole(addresses.role, system);
     const target = addresses.role.address;
     const { data } = await serverFacts(here, system);

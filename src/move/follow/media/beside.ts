@@ -3,7 +3,7 @@ import type { MediaCount } from "../../../homeserver/media/pack/existing.ts";
 import type { Progress } from "../../../system/progress.ts";
 import { formatBytes, formatCountOf, formatDuration } from "../../../report/units.ts";
 import type { System } from "../../../system/system.ts";
-import type { OldHost } from "../ask-source.ts";
+import type { OldHost } from "../../connect.ts";
 import { type PassResult, runMediaPass } from "./pass.ts";
 import { type MediaRecord, readMediaRecord, writeMediaRecord } from "./record.ts";
 
