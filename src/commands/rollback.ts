@@ -33,7 +33,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
           about: "base address of the new server: rollback refuses if it answers as this homeserver",
         },
         DRY_RUN,
-        { flags: "--yes", about: "do not ask, if it is unknown whether the new server was opened" },
+        { flags: "--yes", about: "ask nothing: the new server was never opened, and a copy may end" },
       ],
     },
     {

@@ -412,23 +412,29 @@ test("status says what is changed, rollback and cleanup undo it, and the server 
     "old",
     "create table theirs (); alter table theirs owner to synlift_follow; grant connect on database old to synlift_follow",
   );
-  const stuck = await synlift(["rollback", "--out", folder]);
+  const asked = await synlift(["rollback", "--out", folder, "--only-follow"]);
+  assert.equal(asked.code, 2, asked.stderr);
+  assert.match(asked.stderr, /needs confirmation.*on the new host cannot follow any more after that/s);
+  const stuck = await synlift(["rollback", "--out", folder, "--yes"]);
   assert.equal(stuck.code, 18, stuck.stderr);
   assert.match(stuck.stdout, /still to do: the role synlift_follow is dropped/);
   assert.equal(await cluster.sql("old", "select count(*) from pg_replication_slots"), "0");
   await cluster.sql("old", "drop table theirs");
-  const back = await synlift(["rollback", "--out", folder]);
+  const back = await synlift(["rollback", "--out", folder, "--yes"]);
   assert.equal(back.code, 0, back.stderr);
   assert.match(
     back.stdout,
     /no copy follows the database of example\.org any more, and PostgreSQL is as it was before/,
   );
   assert.equal(await serverState(cluster, "old"), untouched);
-  assert.equal(
-    (await synlift(["rollback", "--out", folder, "--only-follow"])).code,
-    23,
-    "there is nothing left",
-  );
+  // Run again, there is nothing to ask about; in a folder that has nothing to do with it, there never was.
+  for (const more of [[], ["--only-follow"]]) {
+    const again = await synlift(["rollback", "--out", folder, ...more]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stdout, /nothing is left to undo for a copy that follows/);
+  }
+  const elsewhere = await synlift(["rollback", "--out", temporaryFolder("elsewhere"), "--only-follow"]);
+  assert.equal(elsewhere.code, 23, elsewhere.stderr);
 });
 
 test("plan says which kind of replication fits, why the other does not, and what would be changed", async () => {

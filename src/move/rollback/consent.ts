@@ -35,6 +35,27 @@ export async function confirmRollback(
   return [...elsewhere, ...(await confirmNewServer(going, { terminal }))];
 }
 
+/** Asks for consent to end a copy that follows, which may have taken days. Throws `bad-usage` without a terminal, and for a no. */
+export async function confirmUnfollow(
+  subject: string,
+  lines: readonly string[],
+  { terminal }: Pick<System, "terminal">,
+): Promise<void> {
+  const consequence = `the copy of the database of ${subject} on the new host cannot follow any more after that, unless it was promoted already`;
+  await confirm(
+    {
+      question: `On this host:${bulletList(lines)}
+${consequence[0]!.toUpperCase()}${consequence.slice(1)}. Whether the server of ${subject} runs is not touched.
+Continue?`,
+      consequence: `${lines.join("; ")}: ${consequence}`,
+      otherwise: new MigrationError("bad-usage", "nothing was undone: you answered no", {
+        hint: "the copy can go on following",
+      }),
+    },
+    { terminal },
+  );
+}
+
 async function confirmMachine(
   { machineUnknown: finding, lines, yes, force, dryRun }: RollbackRequest,
   { terminal }: Pick<System, "terminal">,

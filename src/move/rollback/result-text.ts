@@ -32,16 +32,36 @@ export function describeRollback(result: RollbackResult): string[] {
   if (result.kind === "unfollowed")
     return [
       ...left,
-      left.length > 0
-        ? `PostgreSQL of ${result.subject} is not as it was before yet; run the same command again`
-        : `no copy follows the database of ${result.subject} any more, and PostgreSQL is as it was before; whether that server runs was not touched. On the new host, synlift follow stop removes the copy`,
+      result.changes.length === 0
+        ? `nothing is left to undo for a copy that follows the database of ${result.subject}`
+        : left.length > 0
+          ? `PostgreSQL of ${result.subject} is not as it was before yet; run the same command again`
+          : `no copy follows the database of ${result.subject} any more, and PostgreSQL is as it was before; whether that server runs was not touched. On the new host, synlift follow stop removes the copy`,
     ];
+  return [...left, ...describeServerState(result), ...describeOtherWay(result)];
+}
+
+/** What the new host has of the move, and how one moves after all. */
+function describeOtherWay({ sentDirectly, databaseFollows, copy, folder }: FinishedRollback): string[] {
+  const removed = "on the new host, synlift follow stop removes the copy that followed";
+  if (!sentDirectly)
+    return [
+      `the bundle in ${folder} is no longer sealed; to move after all, run the export again, into this folder or a new one`,
+      ...(copy === "ended" ? [removed] : []),
+    ];
+  const closed = "the server restored on the new host must not be opened";
+  if (!databaseFollows)
+    return [
+      `${closed}; to move after all, drop the database there and run the same pull again`,
+      ...(copy === "ended" ? [removed] : []),
+    ];
+  const anew =
+    "synlift follow stop, which says what is left of it, then synlift follow, then the same pull --followed";
   return [
-    ...left,
-    ...describeServerState(result),
-    result.sentDirectly
-      ? "the server restored on the new host must not be opened; to move after all, drop the database there and run the same restore again; a copy that had followed and was cut over cannot follow any more: synlift follow stop there, then begin with synlift follow"
-      : `the bundle in ${result.folder} is no longer sealed; to move after all, run the export again, into this folder or a new one`,
+    closed,
+    copy === "prepared"
+      ? `a copy that was not promoted yet follows on: to move after all, run the same pull --followed again on the new host; in place of one that was promoted, a new one has to be made there: ${anew}`
+      : `the copy on the new host follows no more; to move after all, a new one has to be made there: ${anew}`,
   ];
 }
 

@@ -3,6 +3,7 @@ import { LOCK, MANIFEST } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
+import { FollowRecord } from "../../homeserver/database/follow/record.ts";
 import { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import { describeUndo } from "../../homeserver/service/undo.ts";
@@ -18,6 +19,7 @@ import { changedSinceFenced, machineUnknownFindings } from "../old-server/change
 import { readExportState } from "../old-server/export-state.ts";
 import {
   ALL_SENT,
+  DATABASE_FOLLOWS,
   HANDED_OVER,
   OUTAGE_BOOT,
   OUTAGE_SINCE,
@@ -27,7 +29,7 @@ import {
 import { followUndoLines, readFollowed, unfollow, type UnfollowResult } from "../old-server/followed.ts";
 import { leftOfOldServer } from "../old-server/left.ts";
 import { configUnreadable, undoAndStart, undoOrder, type UndoResult } from "../old-server/undo.ts";
-import { confirmRollback } from "./consent.ts";
+import { confirmRollback, confirmUnfollow } from "./consent.ts";
 import { findNewServer, type NewServerHints } from "./new-server.ts";
 
 export interface RollbackOrder {
@@ -69,6 +71,10 @@ export interface FinishedRollback extends RollbackFacts, UndoResult, Pick<Unfoll
   readonly kind: "undone";
   /** Whether the homeserver was sent directly to the new host, without a bundle. */
   readonly sentDirectly: boolean;
+  /** Whether its database was not sent, because a copy on the new host follows it. */
+  readonly databaseFollows: boolean;
+  /** What this host has for a copy that follows: "none" where none was ever made. */
+  readonly copy: "none" | "prepared" | "ended";
   /** Whether this run, or one before it, had anything to undo. */
   readonly changed: boolean;
   /** When an earlier rollback started the old server, ISO 8601. */
@@ -104,8 +110,9 @@ export async function rollBack(
   const { files, machine } = system;
   const { folder } = order;
   // Before the lock: its file must not be created in a folder that has nothing to do with a move.
-  const followed = await readFollowed(folder, system);
+  const followed = await FollowRecord.read(folder, files, machine);
   followed?.assertMadeHere();
+  // Also where all of it was undone: the same command may be run again.
   const isOnly = followed !== undefined && (order.follow === "only" || !(await wasFenced(folder, system)));
   if (order.follow === "only" && !followed) throw nothingFollows(folder);
   if (!isOnly) (await readExportState(folder, system)).record?.assertMadeHere();
@@ -132,16 +139,17 @@ const nothingFollows = (folder: string) =>
   });
 
 async function unfollowOnly(
-  { folder, dryRun }: RollbackOrder,
+  { folder, dryRun, yes, force }: RollbackOrder,
   unwritten: BestEffort,
   system: System,
   progress: Progress,
 ): Promise<RollbackResult> {
-  const record = await readFollowed(folder, system);
+  const record = await FollowRecord.read(folder, system.files, system.machine);
   if (!record) throw nothingFollows(folder);
   const { subject } = record;
   const changes = followUndoLines(record);
   if (dryRun) return { kind: "dry-run", subject, folder, findings: [], changes };
+  if (changes.length > 0 && !yes && !force) await confirmUnfollow(subject, changes, system);
   const undone = await unfollow(record, folder, unwritten, system, progress);
   return {
     kind: "unfollowed",
@@ -212,6 +220,7 @@ async function rollBackLocked(
     if (!isNoted) await unseal();
     await unwritten.attempt(async () => journal?.removeFact(ALL_SENT));
   }
+  const copy = await FollowRecord.read(folder, system.files, system.machine);
   return {
     kind: "undone",
     subject,
@@ -224,6 +233,8 @@ async function rollBackLocked(
     failure: undone.failure,
     followFailure: unfollowed?.followFailure,
     sentDirectly,
+    databaseFollows: journal?.facts[DATABASE_FOLLOWS] !== undefined,
+    copy: copy ? (copy.activeChanges.length > 0 ? "prepared" : "ended") : "none",
     changed: record.rolledBackAt !== undefined,
     startedEarlier,
     alive,
