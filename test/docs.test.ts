@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
 import { COMMANDS } from "../src/commands/index.ts";
 import { type ChosenCommand, commandLine } from "../src/commands/menu.ts";
-import { MigrationError } from "../src/errors.ts";
+import { EXIT_CODES, MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";
 import { VERSION } from "../src/system/version.ts";
@@ -66,6 +66,60 @@ test("every synlift command in a sentence exists, with its options", () => {
   assert.deepEqual(faults, []);
 });
 
+/** 0, an unexpected error, and 128 plus the number of a signal that ends a command. */
+const OTHER_EXIT_CODES = [0, 1, 129, 130, 143];
+
+test("the runbook's table has every exit code in one row, and no other", () => {
+  const rows =
+    tablesOf(read("docs/runbook.md"))
+      .find(([head]) => head?.[0] === "code")
+      ?.slice(2) ?? [];
+  const named = rows.flatMap(([cell = ""]) => codesIn(cell));
+  const codes = [...Object.values(EXIT_CODES), ...OTHER_EXIT_CODES].filter((code) => code !== 0);
+  const times = (code: number) => named.filter((one) => one === code).length;
+  assert.deepEqual(
+    codes.filter((code) => times(code) !== 1),
+    [],
+  );
+  // A range has room for codes that come later.
+  for (const [cell = ""] of rows)
+    assert.ok(
+      codesIn(cell).some((code) => codes.includes(code)),
+      `${cell}: no such exit code`,
+    );
+});
+
+test("every exit code that a page names exists, with the number that belongs to its name", () => {
+  const known = new Set<number>([...Object.values(EXIT_CODES), ...OTHER_EXIT_CODES]);
+  // What the start script of a layout ends with (sysexits.h), and a container of the tests.
+  const ofOthers = new Set([78, 133]);
+  const named = PAGES.flatMap((page) =>
+    [...withoutBlocks(read(page)).matchAll(/\bexit code[:\s]+(\d+)/g)].map(([, code]) => ({
+      page,
+      code: Number(code),
+    })),
+  );
+  assert.ok(named.length >= 10, `found only ${named.length} exit codes in sentences`);
+  assert.deepEqual(
+    named.filter(({ code }) => !known.has(code) && !ofOthers.has(code)),
+    [],
+  );
+  const rows = PAGES.flatMap((page) =>
+    tablesOf(read(page)).flatMap((table) =>
+      table[0]?.[0] === "code" ? table.slice(2).map((cells) => ({ page, cells })) : [],
+    ),
+  );
+  const wrong = rows.filter(({ cells: [code = "", name = ""] }) => {
+    const id = /^`([a-z-]+)`$/.exec(name)?.[1];
+    return (
+      id !== undefined &&
+      Object.entries(EXIT_CODES).every(([one, number]) => one !== id || String(number) !== code)
+    );
+  });
+  assert.ok(rows.length > 100, `found only ${rows.length} rows of exit codes`);
+  assert.deepEqual(wrong, []);
+});
+
 test("every npm script that the pages name exists", () => {
   const named = PAGES.flatMap((page) =>
     [...read(page).matchAll(/\bnpm (?:run ([a-z:-]+)|(test)\b)/g)].map(([, script, short]) => ({
@@ -90,6 +144,30 @@ const FENCE = /^( *)```([a-z]*)[^\n]*\n([\s\S]*?)^ *```/gm;
 
 function withoutBlocks(text: string): string {
   return text.replaceAll(FENCE, "");
+}
+
+/** The tables of a page, as rows of cells; the second row is the line below the head. */
+function tablesOf(text: string): string[][][] {
+  const tables: string[][][] = [[]];
+  for (const line of text.split("\n")) {
+    if (line.startsWith("|"))
+      tables.at(-1)!.push(
+        line
+          .slice(1)
+          .split("|")
+          .map((cell) => cell.trim()),
+      );
+    else if (tables.at(-1)!.length > 0) tables.push([]);
+  }
+  return tables;
+}
+
+/** "10 to 19" and "129, 130, 143" as numbers. */
+function codesIn(cell: string): number[] {
+  return cell.split(", ").flatMap((part) => {
+    const [from = NaN, to = from] = part.split(" to ").map(Number);
+    return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+  });
 }
 
 function linksOf(page: string): string[] {
