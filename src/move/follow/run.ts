@@ -168,7 +168,7 @@ function again(order: FollowOrder, { old, here, road, stage }: FollowState): Fol
         ...place,
         ...(isMoved ? {} : { cluster: here.cluster?.name, dataDir: here.data }),
         // One that was cut over has its port still.
-        port: place.port ?? (isMoved && (stage === "detached" || stage === "done") ? undefined : here.port),
+        port: place.port ?? (stage === "detached" || stage === "done" ? undefined : here.port),
       },
     };
   }
