@@ -309,11 +309,15 @@ test("begun again without a restart since the undo, the old PostgreSQL still sta
     await other.startAgain();
   };
   try {
-    await homeOf(other, "old");
+    const home = await homeOf(other, "old");
     await other.sql("old", "alter system set wal_level = 'logical'");
     await restart();
     // As the undo of a copy leaves it.
     await other.sql("old", "alter system reset wal_level");
+    const asked = ["--out", join(temporaryFolder("follow"), "moving"), ...home];
+    const { answer } = await askFollowSource(asked, { type: "facts", target: TARGET });
+    const { unit: _, ...nextStart } = answer.source.nextStart!;
+    assert.deepEqual(nextStart, { walLevel: "replica", pending: ["wal_level"], unreadable: [] });
     const clean = await serverState(other, "old");
     const folder = temporaryFolder("follow");
     const order = await orderFor(other, "old", "logical", folder);

@@ -144,7 +144,8 @@ async function readFiles(
 async function readNextStart(
   session: PostgresSession,
 ): Promise<Omit<NonNullable<SourceFacts["nextStart"]>, "unit">> {
-  // Of several lines the last one counts; a setting that needs a restart cannot be applied now, which is no error of the file.
+  // Of several lines the last one counts; a setting that needs a restart cannot be applied now, which is no error of the file. Nor is
+  // one that was taken out of it, which has no line.
   const { walLevel, pending, unreadable } = await session.one<{
     walLevel: string;
     pending: string[] | null;
@@ -152,7 +153,8 @@ async function readNextStart(
   }>(`
     WITH last AS (
       SELECT DISTINCT ON (f.name) f.name, f.setting, f.applied, s.context
-      FROM pg_file_settings f JOIN pg_settings s ON lower(s.name) = lower(f.name) ORDER BY f.name, f.seqno DESC
+      FROM pg_file_settings f JOIN pg_settings s ON lower(s.name) = lower(f.name)
+      WHERE s.source <> 'command line' ORDER BY f.name, f.seqno DESC
     )
     SELECT CASE WHEN s.source = 'command line' THEN s.setting
         ELSE lower(coalesce((SELECT setting FROM last WHERE name = 'wal_level'), s.boot_val)) END AS "walLevel",
@@ -160,7 +162,7 @@ async function readNextStart(
         SELECT name FROM last WHERE context = 'postmaster' AND NOT applied
         UNION SELECT name FROM pg_settings WHERE pending_restart) p) AS pending,
       (SELECT json_agg(sourcefile || ':' || coalesce(sourceline::text, '') ORDER BY seqno) FROM pg_file_settings f
-        WHERE f.error IS NOT NULL AND NOT EXISTS (
+        WHERE f.error IS NOT NULL AND f.sourcefile IS NOT NULL AND NOT EXISTS (
           SELECT FROM pg_settings s WHERE lower(s.name) = lower(f.name) AND s.context = 'postmaster')) AS unreadable
     FROM pg_settings s WHERE s.name = 'wal_level'`);
   return { walLevel, pending: pending ?? [], unreadable: unreadable ?? [] };
