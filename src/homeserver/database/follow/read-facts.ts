@@ -160,7 +160,7 @@ async function readNextStart(
         ELSE lower(coalesce((SELECT setting FROM last WHERE name = 'wal_level'), s.boot_val)) END AS "walLevel",
       (SELECT json_agg(name ORDER BY name) FROM (
         SELECT name FROM last WHERE context = 'postmaster' AND NOT applied
-        UNION SELECT name FROM pg_settings WHERE pending_restart) p) AS pending,
+        UNION SELECT name FROM pg_settings WHERE pending_restart AND source <> 'command line') p) AS pending,
       (SELECT json_agg(sourcefile || ':' || coalesce(sourceline::text, '') ORDER BY seqno) FROM pg_file_settings f
         WHERE f.error IS NOT NULL AND f.sourcefile IS NOT NULL AND NOT EXISTS (
           SELECT FROM pg_settings s WHERE lower(s.name) = lower(f.name) AND s.context = 'postmaster')) AS unreadable
