@@ -56,7 +56,7 @@ function describeOtherWay({ sentDirectly, databaseFollows, copy, folder }: Finis
       ...(copy === "ended" ? [removed] : []),
     ];
   const anew =
-    "synlift follow stop, which says what is left of it, then synlift follow, then the same pull --followed";
+    "synlift follow stop, which says what is left of it, then synlift follow --without-media, as pull keeps the media that are there, then the same pull --followed";
   return [
     closed,
     copy === "prepared"
