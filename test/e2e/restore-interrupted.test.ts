@@ -171,14 +171,21 @@ step("a server that does not come up, or is another one, is stopped and fenced a
   assert.equal(failed.code, 44, failed.stderr);
   assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")));
 
+  const [started, listening, stopped] = ["started", "listening", "stopped"].map((name) =>
+    join(place.folder, name),
+  );
+  // Before the start, a server on its port is a gate's business.
+  const start = `touch ${started!}; while [ ! -e ${listening!} ]; do sleep 0.05; done`;
+  const opening = synlift([...open, "--start-command", start, "--stop-command", `touch ${stopped!}`]);
+  while (!existsSync(started!)) await new Promise((resolve) => setTimeout(resolve, 20));
   const other = await makeOtherServer(place.port);
   try {
-    const stopped = join(place.folder, "stopped");
-    const wrong = await synlift([...open, "--start-command", "true", "--stop-command", `touch ${stopped}`]);
+    writeFileSync(listening!, "");
+    const wrong = await opening;
     assert.equal(wrong.code, 43, wrong.stderr);
     const blockers = resultOf(wrong).findings.filter(({ level }) => level === "blocker");
     assert.ok(blockers.some(({ id }) => id === "answers-name"));
-    assert.ok(existsSync(stopped), "it was stopped");
+    assert.ok(existsSync(stopped!), "it was stopped");
     assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")), "it is fenced");
   } finally {
     other.close();

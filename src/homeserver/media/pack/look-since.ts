@@ -10,6 +10,7 @@ import {
 import { keptFolders } from "../store/folders.ts";
 import { LOCAL_FOLDERS } from "../store/layout.ts";
 import type { StoredFile, StoreState } from "../store/store.ts";
+import { PackedListReader } from "./packed-list.ts";
 import { type LastLook, type LookOrder, lookForTheLastTime, type NewFiles } from "./last-look.ts";
 
 /** A look at the whole store while its server ran. */
@@ -80,6 +81,7 @@ export async function lookSince(before: LookBefore, from: LookOrder): Promise<La
     }
   }
   const differed = new Set(before.differing);
+  const candidates: StoredFile[] = [];
   for (const id of found.ids)
     for await (const { name, kind, size, mode, mtimeMs, changedMs } of entriesOfUpload(id, {
       store,
@@ -88,15 +90,40 @@ export async function lookSince(before: LookBefore, from: LookOrder): Promise<La
       const file = { name, size, mode, mtimeMs };
       const isOld = !differed.has(id) && changedMs !== undefined && changedMs < before.at - CHANGED_MS;
       if (kind !== "file" || fresh.has(name) || isSeen(file, isOld, before)) continue;
-      fresh.set(name, file);
-      if (before.recent.has(name)) continue;
-      count += 1;
-      bytes += size;
+      candidates.push(file);
     }
+  // A new file has a new time; what was changed of late and has an old one may be packed.
+  const isNew = ({ mtimeMs }: StoredFile) => mtimeMs >= before.at - OLD_MS;
+  const unsure = candidates.filter((file) => !isNew(file)).sort(inOrderOfWalk);
+  for (const file of [...candidates.filter(isNew), ...(await notPacked(unsure, from))]) {
+    fresh.set(file.name, file);
+    if (before.recent.has(file.name)) continue;
+    count += 1;
+    bytes += file.size;
+  }
   const all = [...fresh.values()].sort(inOrderOfWalk);
   const forBackup: NewFiles = { all, elsewhere: false };
   const state: StoreState = { ...before.look.state, files: count, bytes, digest: digestOf(before, all) };
   return { state, compared: found.compared, forBackup, forArchive: before.look.forArchive };
+}
+
+/** What none of the lists has, of files in the order of the walk. The lists are read once. */
+async function notPacked(
+  candidates: readonly StoredFile[],
+  { backup = [], files }: LookOrder,
+): Promise<readonly StoredFile[]> {
+  let left = candidates;
+  for (const list of left.length === 0 ? [] : backup) {
+    const reader = new PackedListReader(list, files);
+    const missing: StoredFile[] = [];
+    try {
+      for (const file of left) if (!(await reader.holds(file))) missing.push(file);
+    } finally {
+      await reader.close();
+    }
+    left = missing;
+  }
+  return left;
 }
 
 const asSeen = ({ size, mtimeMs }: StoredFile) => `${size} ${mtimeMs}`;

@@ -14,7 +14,7 @@ import { verifyFollowed } from "../../../../src/homeserver/database/follow/compa
 import { readTables } from "../../../../src/homeserver/database/follow/compare/tables.ts";
 import { compareWhole } from "../../../../src/homeserver/database/follow/compare/whole.ts";
 import { noProgress } from "../../../../src/system/progress.ts";
-import type { PostgresSession } from "../../../../src/system/postgres/postgres.ts";
+import type { ConnectOptions, PostgresSession } from "../../../../src/system/postgres/postgres.ts";
 import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
 import { postgres } from "../../../support/moved-database.ts";
 
@@ -51,9 +51,9 @@ beforeEach(async () => {
   await write("old", "INSERT INTO worker_locks VALUES ('a lock')");
 });
 
-const connect = (dbname: string) => (): Promise<PostgresSession> => {
+const connect = (dbname: string, options?: ConnectOptions) => (): Promise<PostgresSession> => {
   const { socketFolder: host, port, superuser: user } = cluster.address;
-  return postgres.connect({ parameters: { host, port: String(port), user, dbname } });
+  return postgres.connect({ parameters: { host, port: String(port), user, dbname } }, options);
 };
 const sides = { old: connect("old"), copy: connect("copy") };
 const follows = () => true;
@@ -124,6 +124,31 @@ test("a table that is written to meanwhile may differ by what was written, and n
     whole(writes("DELETE FROM presence WHERE user_id = '@u4'")),
     /only 1 rows were inserted or deleted/,
   );
+});
+
+test("what a session that stays connected wrote in the last second is counted before a difference is told", async () => {
+  const writer = await connect("old", { writes: true })();
+  const one = (state: string) => writer.run(`INSERT INTO presence VALUES ('@late', '${state}');`);
+  let waits = 0;
+  const wait = async () => {
+    waits += 1;
+    await writer.close();
+    await write("old", "SELECT 1");
+  };
+  const pause = async () => {
+    await one("one");
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    // These two are counted now, the next ones a second later, or when the session ends (PGSTAT_MIN_INTERVAL, pgstat.c).
+    for (const state of ["two", "three", "four"]) await one(state);
+    return () => Promise.resolve();
+  };
+  const seen = await compareWhole(
+    sides,
+    { ...hold, pause },
+    { ...tools, machine: { ...machine, wait } },
+  ).finally(() => writer.close());
+  assert.equal(seen.tables["public.presence"]?.how, "moved");
+  assert.equal(waits, 1);
 });
 
 test("tables that a background update drops or makes again while all rows are compared are no difference", async () => {

@@ -3,7 +3,7 @@ import type { Machine } from "../../../../system/machine.ts";
 import type { PostgresSession } from "../../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../../system/progress.ts";
 import { IDLE_STATISTICS_DELAY_MS } from "../../count.ts";
-import type { Watermark, WholeComparison } from "./comparison.ts";
+import type { Counters, Watermark, WholeComparison } from "./comparison.ts";
 import { askBoth, forEachWith, type Pair, type Sides, withPair } from "./sides.ts";
 import {
   readCounters,
@@ -156,10 +156,19 @@ async function compareTable(
     const settled = await askBoth(pair, (session) => seeRows(session, name, { where }));
     if (same(settled.old, settled.copy)) return { ...known, how: "settled" };
   }
-  const after = (await readCounters(pair.old, name)) ?? now;
-  const written = after.inserted - counters.inserted + after.deleted - counters.deleted;
-  const isRewritten = after.file !== counters.file || written < 0;
-  if (!isRewritten && Math.abs(seen.old.rows - seen.copy.rows) > written)
+  const tooFew = (after: Counters): number | undefined => {
+    const written = after.inserted - counters.inserted + after.deleted - counters.deleted;
+    const isRewritten = after.file !== counters.file || written < 0;
+    return !isRewritten && Math.abs(seen.old.rows - seen.copy.rows) > written ? written : undefined;
+  };
+  let after = (await readCounters(pair.old, name)) ?? now;
+  if (tooFew(after) !== undefined) {
+    // What was written in the last seconds is counted later.
+    await tools.machine.wait(IDLE_STATISTICS_DELAY_MS, tools.signal);
+    after = (await readCounters(pair.old, name)) ?? after;
+  }
+  const written = tooFew(after);
+  if (written !== undefined)
     throw comparisonFailed([
       `${differing(name, seen)}, and only ${written} rows were inserted or deleted meanwhile`,
     ]);
