@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { System } from "../../system/system.ts";
 import type { WantedFile } from "../../transfer/remote.ts";
+import { jsonIn } from "../../system/json.ts";
 import { layoutOf, mayBeSent } from "./layout.ts";
 
 const recordSchema = z.object({ name: z.string(), size: z.number(), sha256: z.string(), at: z.string() });
@@ -98,11 +99,3 @@ export class InboxRecords {
 
 /** Only what belongs to a file. */
 export const plain = ({ name, size, sha256 }: WantedFile): WantedFile => ({ name, size, sha256 });
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { tryRead } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
+import { jsonIn } from "../../../system/json.ts";
 import type { ComparedBefore } from "./since.ts";
 
 const contentSchema = z.object({
@@ -68,12 +69,4 @@ export async function readComparison(
   const age = now.milliseconds - sinceBoot;
   if (compared !== store || now.boot !== boot || age < 0 || age > VALID_MS) return undefined;
   return { at, days, differing, hashed, uid };
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { linesOf } from "../../../system/programs/lines.ts";
+import { jsonIn } from "../../../system/json.ts";
 import type { Files, Unfinished } from "../../../system/files/files.ts";
 
 /** Uploads that were compared by hash at an earlier time on this host: a file that has not changed since need not be read again. */
@@ -53,14 +54,6 @@ export async function openHashed(
 
 async function* each(pieces: AsyncIterable<readonly string[]>): AsyncGenerator<string, undefined> {
   for await (const lines of pieces) yield* lines;
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Lines that are written together. */

@@ -2,7 +2,7 @@ import { dirname, join } from "node:path";
 import { inTurn } from "../../../pipeline/in-turn.ts";
 import type { Entry, Files, WalkEntry } from "../../../system/files/files.ts";
 import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
-import { isInRange, type RowRange, rangeCondition } from "../providers/row-range.ts";
+import { DAY, isInRange, type RowRange, rangeCondition, UPLOAD_TIME } from "../providers/row-range.ts";
 import { LOCAL_FOLDERS, uploadPath, UPLOADS } from "../store/layout.ts";
 import { bytewise, hasColumn, type UploadRow } from "../store/rows.ts";
 import { compareMedia, type CompareOptions, type Comparison } from "./compare.ts";
@@ -25,10 +25,6 @@ export interface ComparedBefore {
 export const MOST_DIFFERING = 1000;
 /** So many rows are compared at most: of more, looking at all is as quick. */
 const MOST_ROWS = 100_000;
-
-const DAY = 86_400_000;
-/** As for uploads in storage providers: a row may be two days older than its file, and hosts' clocks may differ. */
-const UPLOAD_TIME = 2 * DAY;
 
 interface Totals {
   readonly days: Readonly<Record<string, string>>;

@@ -7,6 +7,7 @@ import {
   entriesOfUpload,
   MOST_DIFFERING,
 } from "../compare/since.ts";
+import { DAY } from "../providers/row-range.ts";
 import { keptFolders } from "../store/folders.ts";
 import { LOCAL_FOLDERS } from "../store/layout.ts";
 import type { StoredFile, StoreState } from "../store/store.ts";
@@ -23,7 +24,7 @@ export interface LookBefore extends ComparedBefore {
 }
 
 /** Milliseconds: by so much a file is older, by the clock of its file system, that certainly was there when a look began. */
-const OLD_MS = 3 * 86_400_000;
+const OLD_MS = 3 * DAY;
 /** The same for when it was last given its name or its content: another host's file system has its own clock. */
 const CHANGED_MS = 60_000;
 const MOST_RECENT = 200_000;

@@ -13,13 +13,14 @@ export interface RowRange {
 export const ALL_ROWS: RowRange = { since: 0, days: [] };
 
 const NEVER = Number.MAX_SAFE_INTEGER;
-const DAY = 86_400_000;
+/** Milliseconds. */
+export const DAY = 86_400_000;
 
 /**
  * Milliseconds that an upload may take from its row to its file (unused_expiration_time, a day where nobody says
  * otherwise), and as much again for who says otherwise.
  */
-const UPLOAD_TIME = 2 * DAY;
+export const UPLOAD_TIME = 2 * DAY;
 
 /** By day since 1970, how many complete uploads have a row of that day. As JSON: a journal keeps it. */
 export type RowsPerDay = Readonly<Record<string, number>>;
