@@ -6,7 +6,6 @@ import { FOLLOW_ROLE, type Road, slotNameOf } from "../../homeserver/database/fo
 import { judgeRoads, needsRestartFor } from "../../homeserver/database/follow/roads.ts";
 import { serverPrograms } from "../../homeserver/database/follow/server-programs.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
-import type { MediaCount } from "../../homeserver/media/pack/existing.ts";
 import { describeWarnings, type Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -18,9 +17,10 @@ import { askSource } from "./ask-source.ts";
 import { chooseStandby } from "./choose-standby.ts";
 import type { FollowAnswers } from "./protocol.ts";
 import { chooseLogical, describeCopy, type NewLogicalCopy, serverFacts } from "./logical/choose.ts";
-import { type MediaRecord, readMediaRecord, writeMediaRecord } from "./media/record.ts";
+import { mediaLines, type MediaPlan, mediaPlanOf } from "./media/plan.ts";
+import { readMediaRecord, writeMediaRecord } from "./media/record.ts";
 import { assertRoomForMedia, nearestFolder } from "./media/room.ts";
-import { describeMedia, settleMedia } from "./media/settle.ts";
+import { settleMedia } from "./media/settle.ts";
 import type { FollowOrder } from "./order.ts";
 import { type FollowState, newFollowState, oldHostOf, passwordFilePath, writeFollowState } from "./state.ts";
 import { tunnelFolder } from "./tunnel.ts";
@@ -244,40 +244,8 @@ async function choosePlace(
 /** Where a copy will be; the name of a subscription is not settled yet. */
 type NewPlace = Extract<FollowState["here"], { kind: "standby" }> | NewLogicalCopy;
 
-/** The media that will be copied beside the database. */
-interface MediaPlan {
-  readonly record: MediaRecord;
-  /** All that there is on the old host. */
-  readonly all: MediaCount;
-  /** Bytes of it that are not here. */
-  readonly toCome: number;
-}
-
 const settledMedia = ({ media, configDir }: FollowOrder, isBegun: boolean, { files }: System) =>
   settleMedia(media, { configDir, isBegun }, files);
-
-/** Throws `target-not-empty` where the folder has the media of another server. */
-function mediaPlanOf(
-  record: MediaRecord,
-  { subject, media: all = { files: 0, bytes: 0 } }: FollowAnswers["facts"],
-): MediaPlan {
-  if (record.serverName !== "" && record.serverName !== subject)
-    throw new MigrationError(
-      "target-not-empty",
-      `${record.dir} has media of ${record.serverName}, which an earlier synlift follow has copied, and this is ${subject}`,
-      { hint: "synlift follow stop takes them away" },
-    );
-  return {
-    record: { ...record, serverName: subject },
-    all,
-    toCome: Math.max(0, all.bytes - (record.last?.here.bytes ?? 0)),
-  };
-}
-
-const mediaLines = (media: MediaPlan | undefined): string[] =>
-  media && !media.record.paused
-    ? [describeMedia(media.record, media.all)]
-    : ["media are not copied beside it: pull --followed copies them before it stops the old server"];
 
 async function assertRoom(
   here: NewPlace,
